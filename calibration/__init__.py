@@ -1,0 +1,1 @@
+"""Image sets with known truth: phantoms now, data-set adapters later."""

@@ -1,0 +1,1 @@
+"""Keras models in, quantized TFLite and OpenVINO bundle out."""

@@ -1,0 +1,1 @@
+"""The runtime: what a workstation runs. It never imports TensorFlow, Keras or NNCF."""

@@ -1,0 +1,1 @@
+"""Architectures, training and evaluation of the segmenter and the classifier."""
