@@ -33,7 +33,13 @@ class Letterbox:
         inner_rows = max(1, min(side, round(rows * scale)))
         inner_columns = max(1, min(side, round(columns * scale)))
         return cls(
-            rows, columns, side, inner_rows, inner_columns, (side - inner_rows) // 2, (side - inner_columns) // 2
+            rows,
+            columns,
+            side,
+            inner_rows,
+            inner_columns,
+            (side - inner_rows) // 2,
+            (side - inner_columns) // 2,
         )
 
     def apply(self, pixels: Pixels) -> Pixels:
@@ -85,9 +91,7 @@ def clip_box(box: BoundingBox, rows: int, columns: int) -> BoundingBox:
     """`box` inside a `rows` x `columns` picture, never empty."""
     left = min(max(box.left, 0), columns - 1)
     top = min(max(box.top, 0), rows - 1)
-    return BoundingBox(
-        left, top, min(max(box.right, left + 1), columns), min(max(box.bottom, top + 1), rows)
-    )
+    return BoundingBox(left, top, min(max(box.right, left + 1), columns), min(max(box.bottom, top + 1), rows))
 
 
 def scale_box(box: BoundingBox, factor_x: float, factor_y: float) -> BoundingBox:

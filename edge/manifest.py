@@ -99,7 +99,11 @@ class Manifest(_Strict):
     version: str
     created: str
     """ISO 8601, UTC."""
-    labels: tuple[Literal["normal"], Literal["benign"], Literal["malignant"]] = ("normal", "benign", "malignant")
+    labels: tuple[Literal["normal"], Literal["benign"], Literal["malignant"]] = (
+        "normal",
+        "benign",
+        "malignant",
+    )
     preprocessing: Preprocessing = Preprocessing()
     decision: Decision = Decision()
     abstention: Abstention
