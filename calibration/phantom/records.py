@@ -36,7 +36,7 @@ class Phantom:
     pixels: Pixels
     """float32 "rows columns", 0..1, bone bright: as displayed, after collimation, markers and processing."""
     lesion_mask: Mask
-    """bool "rows columns": projection of the lesion's support, inside the collimated field; empty for normals."""
+    """bool "rows columns": projection of the lesion's support inside the collimated field; empty for normals."""
     bone_mask: Mask
     """bool "rows columns": projection of the long bones, inside the collimated field."""
     spacing_mm: float
@@ -56,7 +56,7 @@ class Scene:
     """What reaches the detector, before the console touches it: the physics' answer to an anatomy."""
 
     signal: NDArray[np.float32]
-    """float32 "rows columns": detected energy relative to the open beam, 0..1 (open beam 1), with scatter, noise, blur."""
+    """float32 "rows columns", 0..1: detected energy over the open beam's, with scatter, noise and blur."""
     lesion_mask: Mask
     bone_mask: Mask
     spacing_mm: float
