@@ -1,0 +1,76 @@
+"""Which part of the picture the classifier looks at, and how it is cut out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .geometry import clip_box, resize, scale_box
+from .manifest import Preprocessing
+from .preprocess import Prepared
+from .records import BoundingBox, Pixels, Segmentation
+
+_BONE_MARGIN = 1.05
+
+
+def choose_region(segmentation: Segmentation, prepared: Prepared, p: Preprocessing) -> BoundingBox:
+    """The lesion with the most evidence, else the long bones, else the whole picture.
+
+    Returns:
+        A square in pixels of `prepared.working`; it may overhang the picture.
+    """
+    rows, columns = prepared.working.shape
+    original_rows, original_columns = segmentation.mask.shape
+    factors = columns / original_columns, rows / original_rows
+    if segmentation.lesions:
+        box = clip_box(scale_box(segmentation.lesions[0].box, *factors), rows, columns)
+        return lesion_region(box, rows, columns, p)
+    if segmentation.bone_box is not None:
+        return bone_region(clip_box(scale_box(segmentation.bone_box, *factors), rows, columns), rows, columns, p)
+    return bone_region(BoundingBox(0, 0, columns, rows), rows, columns, p)
+
+
+def lesion_region(box: BoundingBox, rows: int, columns: int, p: Preprocessing) -> BoundingBox:
+    """A square centred on a lesion's box, with the context that the manifest asks for.
+
+    Args:
+        box: of the lesion, in working pixels.
+        rows: of the working picture.
+        columns: of the working picture.
+        p: `crop_context` and `crop_minimum_fraction`.
+    """
+    return _square(box, max(p.crop_context * max(box.width, box.height), p.crop_minimum_fraction * max(rows, columns)))
+
+
+def bone_region(box: BoundingBox, rows: int, columns: int, p: Preprocessing) -> BoundingBox:
+    """A square centred on the long bones' box, with a small margin. Arguments as for `lesion_region`."""
+    return _square(box, max(_BONE_MARGIN * max(box.width, box.height), p.crop_minimum_fraction * max(rows, columns)))
+
+
+def crop(working: Pixels, region: BoundingBox, p: Preprocessing) -> Pixels:
+    """Cut `region` out of the working picture for the classifier.
+
+    Args:
+        working: float32 "h w", 0..1.
+        region: in working pixels; what lies outside the picture is grey 0.
+        p: side, mean and std.
+
+    Returns:
+        float32 "side side 3": three equal channels of (grey - mean) / std.
+    """
+    rows, columns = working.shape
+    cut = np.zeros((region.height, region.width), np.float32)
+    top, bottom = max(region.top, 0), min(region.bottom, rows)
+    left, right = max(region.left, 0), min(region.right, columns)
+    if top < bottom and left < right:
+        cut[top - region.top : bottom - region.top, left - region.left : right - region.left] = working[
+            top:bottom, left:right
+        ]
+    grey = (resize(cut, p.classifier_side_px, p.classifier_side_px) - np.float32(p.mean)) / np.float32(p.std)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _square(box: BoundingBox, side: float) -> BoundingBox:
+    whole = max(1, round(side))
+    left = round((box.left + box.right - whole) / 2)
+    top = round((box.top + box.bottom - whole) / 2)
+    return BoundingBox(left, top, left + whole, top + whole)
