@@ -1,0 +1,95 @@
+"""The `bonedge` command: names its subcommands without importing them, and turns errors into one line each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from .errors import BonedgeError
+
+_COMMANDS = {
+    "convert": ("bonedge.convert.command:command", "Make an int8 bundle from a trained pair of models."),
+    "evaluate": ("bonedge.models.evaluate:command", "Measure a bundle on pictures with known truth."),
+    "phantom": (
+        "bonedge.calibration.phantom.command:command",
+        "Simulate radiographs of bones with and without tumours.",
+    ),
+    "predict": ("bonedge.edge.predict:command", "Give a verdict on radiographs, with an overlay and a mask."),
+    "train": ("bonedge.models.train:command", "Train the segmenter or the classifier."),
+}
+_CONVERT_EXTRA = frozenset({"keras", "matplotlib", "nncf", "tensorflow"})
+_DEFECT = 70
+"""EX_SOFTWARE of sysexits.h: an error that bonedge did not foresee."""
+_INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+
+
+class _Lazy(click.Group):
+    """Imports a subcommand's module when it is run or asked for help, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, sorted."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command behind `cmd_name`; None when there is no such name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `bonedge --help`, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="bonedge", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Segment and classify bone radiographs, offline. Research use only, not a medical device.
+
+    Exit codes: 0 fine, 2 wrong usage or configuration, 3 some input unreadable, 4 bundle refused, 5 gate failed.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    try:
+        code = cli.main(prog_name="bonedge", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = _fail("Interrupted; what was finished is kept.", _INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone. Give the interpreter's last flush somewhere harmless to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + 13
+    except BonedgeError as error:
+        code = _fail(str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the boundary: a user gets one line, whatever happened
+        code = _unforeseen(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unforeseen(error: Exception) -> int:
+    if os.environ.get("BONEDGE_DEBUG"):
+        raise error
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _CONVERT_EXTRA:
+        return _fail(f'This command needs {error.name}: pip install "bonedge[convert]"', 2)
+    text = " ".join(str(error).split())
+    return _fail(
+        f"{type(error).__name__}: {text}. This is a defect; run again with BONEDGE_DEBUG=1 to see where.", _DEFECT
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"bonedge: {message}", err=True)
+    return code

@@ -1,0 +1,91 @@
+"""The configuration file: one TOML file, typed, with messages that name the file, the key and the remedy."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import BundleRefused, InvalidConfiguration
+
+EngineChoice = Literal["auto", "tflite", "openvino"]
+_DEFAULT_OUTPUT = Path("bonedge-results")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PredictSettings(_Strict):
+    """The `[predict]` table: what `bonedge predict` does unless its options say otherwise."""
+
+    bundle: Annotated[Path, Field(strict=False)] | None = None
+    """Folder of the model bundle; None is the one that came with bonedge."""
+    engine: EngineChoice = "auto"
+    device: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._:,-]*$")] = "CPU"
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Of the inference engine; None is one per usable processor, four at most."""
+    output: Annotated[Path, Field(strict=False)] = _DEFAULT_OUTPUT
+    """Folder for the results; made when it is missing."""
+
+
+class Settings(_Strict):
+    """The whole file."""
+
+    predict: PredictSettings = PredictSettings()
+
+
+def read_settings(path: Path | None) -> Settings:
+    """The settings in `path`, or the defaults when there is none. Relative folders are relative to the file.
+
+    Raises:
+        InvalidConfiguration: the file cannot be read, is not TOML, or has a wrong key or value.
+    """
+    if path is None:
+        return Settings()
+    try:
+        settings = Settings.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise InvalidConfiguration(f"{path}: cannot be read ({error.strerror}); give another --config.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidConfiguration(f"{path}: is not UTF-8 text; save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidConfiguration(f"{path}: is not TOML: {error}.") from error
+    except ValidationError as error:
+        raise InvalidConfiguration(f"{path}: {_explain(error)}") from error
+    here = path.resolve().parent
+    predict = settings.predict
+    folders: dict[str, Path] = {}
+    if predict.bundle is not None:
+        folders["bundle"] = here / predict.bundle
+    if "output" in predict.model_fields_set:
+        folders["output"] = here / predict.output
+    return settings.model_copy(update={"predict": predict.model_copy(update=folders)})
+
+
+def released_bundle() -> Path:
+    """The folder of the bundle that is installed with bonedge.
+
+    Raises:
+        BundleRefused: this installation carries none.
+    """
+    # Found by name only: the runtime does not import the models' package.
+    found = find_spec("bonedge.models")
+    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+        bundle = Path(folder) / "released" / "bundle"
+        if bundle.is_dir():
+            return bundle
+    raise BundleRefused("This installation carries no model bundle; name one with --bundle DIR.")
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault, as `predict.threads: what is wrong`, and how many more there are."""
+    faults = error.errors(include_url=False, include_context=False)
+    first = faults[0]
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    what = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Input ")
+    more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{key or 'the file'}: {what}{more}."

@@ -1,0 +1,69 @@
+"""The stages strung together: the only place where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from .bundle import Bundle
+from .classify import read_logits
+from .crop import choose_region, crop
+from .engines import Networks
+from .geometry import clip_box, scale_box
+from .judge import judge
+from .preprocess import prepare
+from .records import Examination, Radiograph, Timings
+from .segment import read_maps
+
+
+class Pipeline:
+    """One bundle on one engine, ready for any number of pictures."""
+
+    def __init__(self, bundle: Bundle, networks: Networks, clock: Callable[[], float] = perf_counter) -> None:
+        """Keep what every examination needs.
+
+        Args:
+            bundle: whose manifest says how to prepare, decide and abstain.
+            networks: the bundle's pair, loaded.
+            clock: seconds from any origin; read between the stages.
+        """
+        self.bundle = bundle
+        self.networks = networks
+        self._clock = clock
+
+    def examine(self, radiograph: Radiograph, decode_ms: float = 0.0) -> Examination:
+        """Everything that bonedge has to say about one picture.
+
+        Args:
+            radiograph: as decoded.
+            decode_ms: what decoding took, for the record.
+
+        Raises:
+            BundleRefused: the networks do not answer as the manifest promises.
+        """
+        manifest, source = self.bundle.manifest, radiograph.source
+        begun = self._clock()
+        prepared = prepare(radiograph, manifest.preprocessing)
+        preprocessed = self._clock()
+        maps, features = self.networks.segment(prepared.segmenter_input)
+        segmentation = read_maps(maps, features, prepared, source, manifest.decision)
+        segmented = self._clock()
+        region = choose_region(segmentation, prepared, manifest.preprocessing)
+        logits = self.networks.classify(crop(prepared.working, region, manifest.preprocessing)[None])
+        rows, columns = prepared.working.shape
+        seen = clip_box(scale_box(region, source.columns / columns, source.rows / rows), source.rows, source.columns)
+        classification = read_logits(logits, manifest.decision.temperature, seen)
+        verdict = judge(source, segmentation, classification, manifest.decision, manifest.abstention)
+        judged = self._clock()
+        return Examination(
+            radiograph,
+            segmentation,
+            classification,
+            verdict,
+            Timings(
+                decode=decode_ms,
+                preprocess=1000 * (preprocessed - begun),
+                segment=1000 * (segmented - preprocessed),
+                classify=1000 * (judged - segmented),
+            ),
+        )
