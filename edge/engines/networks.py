@@ -1,0 +1,97 @@
+"""What an engine hands over: two networks with known shapes, whatever runtime is behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+
+from ..errors import BundleRefused
+from ..records import EngineDescription, Pixels
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """One network inside a runtime."""
+
+    input_shape: Shape
+    output_shapes: tuple[Shape, ...]
+    run: Callable[[Pixels], list[Pixels]]
+    """float32 of `input_shape` -> float32 arrays of `output_shapes`, in the same order. One call at a time."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The pair, ready to run. Each may be called from several threads; calls of one network wait for each other."""
+
+    segment: Callable[[Pixels], tuple[Pixels, Pixels]]
+    """float32 "1 S S 1" -> maps float32 "1 S S 2" in 0..1 (long bone, lesion), features float32 "1 C".
+
+    Raises ValueError on another shape or dtype, BundleRefused when a number in an output is not finite."""
+    classify: Callable[[Pixels], Pixels]
+    """float32 "1 K K 3" -> logits float32 "1 3", in the order of `records.CLASSES`. Raises as `segment` does."""
+    description: EngineDescription
+
+
+def pair(
+    segmenter: LoadedNetwork,
+    classifier: LoadedNetwork,
+    description: EngineDescription,
+    *,
+    segmenter_side_px: int,
+    classifier_side_px: int,
+    features: int,
+) -> Networks:
+    """Check both networks against what the manifest promises, and wrap them.
+
+    Outputs are matched by shape and never by order: converters and runtimes reorder them.
+
+    Raises:
+        BundleRefused: an input or output has another shape than the manifest implies.
+    """
+    side = segmenter_side_px
+    find = _checked("segmenter", segmenter, (1, side, side, 1), ((1, side, side, 2), (1, features)))
+    tell = _checked("classifier", classifier, (1, classifier_side_px, classifier_side_px, 3), ((1, 3),))
+
+    def segment(pixels: Pixels) -> tuple[Pixels, Pixels]:
+        maps, pooled = find(pixels)
+        return maps, pooled
+
+    def classify(pixels: Pixels) -> Pixels:
+        return tell(pixels)[0]
+
+    return Networks(segment, classify, description)
+
+
+def _checked(
+    name: str, network: LoadedNetwork, input_shape: Shape, output_shapes: tuple[Shape, ...]
+) -> Callable[[Pixels], list[Pixels]]:
+    """`network` with its outputs in the order of `output_shapes`, verified on every call."""
+    if network.input_shape != input_shape or sorted(network.output_shapes) != sorted(output_shapes):
+        raise BundleRefused(
+            f"the bundle's {name} takes {_text(network.input_shape)} and gives "
+            f"{', '.join(map(_text, network.output_shapes))} where its manifest implies {_text(input_shape)} and "
+            f"{', '.join(map(_text, output_shapes))}; convert the bundle again"
+        )
+    order = [network.output_shapes.index(shape) for shape in output_shapes]
+    one_at_a_time = Lock()
+
+    def run(pixels: Pixels) -> list[Pixels]:
+        if pixels.shape != input_shape or pixels.dtype != np.float32:
+            raise ValueError(f"the {name} takes float32 {_text(input_shape)}, not {pixels.dtype} {_text(pixels.shape)}")
+        with one_at_a_time:
+            outputs = network.run(pixels)
+        outputs = [outputs[index] for index in order]
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise BundleRefused(f"the bundle's {name} gave numbers that are not finite; use another bundle or engine")
+        return outputs
+
+    return run
+
+
+def _text(shape: Shape) -> str:
+    return "x".join(map(str, shape))

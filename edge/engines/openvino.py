@@ -1,0 +1,87 @@
+"""OpenVINO models, on the CPU, an Intel GPU, or whatever OpenVINO's AUTO picks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import BundleRefused, EngineUnavailable
+from ..offline import shut_off_telemetry
+from ..records import Pixels
+from .networks import LoadedNetwork
+
+
+def load(name: str, model: bytes, weights: bytes, device: str, threads: int) -> LoadedNetwork:
+    """Compile a model from memory.
+
+    Args:
+        name: the .xml file's, for messages.
+        model: the .xml file; one float32 input, float32 outputs, all of fixed shape.
+        weights: the .bin file.
+        device: CPU, GPU or AUTO.
+        threads: of the CPU, at least 1; other devices ignore it.
+
+    Raises:
+        BundleRefused: the bytes are no OpenVINO model.
+        EngineUnavailable: openvino is not installed, or the device is missing or cannot run this model.
+    """
+    core = _core()
+    try:
+        read = core.read_model(model=model, weights=weights)
+    except RuntimeError as error:
+        raise BundleRefused(
+            f"OpenVINO cannot read {name} although its digest is right ({_first_line(error)}); convert again"
+        ) from error
+    if len(read.inputs) != 1 or any(port.get_partial_shape().is_dynamic for port in (*read.inputs, *read.outputs)):
+        raise BundleRefused(f"{name} needs one input and fixed shapes to be run here; convert the bundle again")
+    try:
+        compiled = core.compile_model(read, device, settings(device, threads))
+        request = compiled.create_infer_request()
+    except RuntimeError as error:
+        raise EngineUnavailable(
+            f"OpenVINO cannot run {name} on {device} ({_first_line(error)}); use --device CPU or --engine tflite"
+        ) from error
+    return _network(compiled, request)
+
+
+def settings(device: str, threads: int) -> dict[str, Any]:
+    """OpenVINO properties for `device`.
+
+    The precision is always asked for: left alone, recent CPUs silently compute fp32 layers in bf16, GPUs in fp16.
+    f32 is the precision of what is not quantized; int8 layers stay int8.
+    """
+    properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if device == "CPU":
+        properties["INFERENCE_NUM_THREADS"] = threads
+    return properties
+
+
+def _core() -> Any:
+    try:
+        shut_off_telemetry()
+        import openvino
+    except (ImportError, OSError) as error:
+        raise EngineUnavailable(
+            f"OpenVINO cannot be loaded here ({_first_line(error)}); install openvino or use --engine tflite"
+        ) from error
+    return openvino.Core()
+
+
+def _network(compiled: Any, request: Any) -> LoadedNetwork:
+    def run(pixels: Pixels) -> list[Pixels]:
+        results = request.infer([np.ascontiguousarray(pixels)], share_inputs=True)
+        # Copied: the results are views of buffers that the next call overwrites.
+        return [np.array(results[port], np.float32) for port in compiled.outputs]
+
+    return LoadedNetwork(
+        tuple(compiled.inputs[0].shape),
+        tuple(tuple(port.shape) for port in compiled.outputs),
+        run,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """OpenVINO's errors are several lines that begin with a source location; the last one says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
