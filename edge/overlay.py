@@ -34,7 +34,7 @@ _FOOT = "Research use - not a medical device"
 
 
 def draw(examination: Examination) -> Canvas:
-    """Radiograph, outlines with sizes, banner and scale bar.
+    """Radiograph, outlines with sizes (unless abstaining), banner and scale bar.
 
     Returns:
         uint8 "rows columns 3", BGR. The radiograph as it was windowed, scaled to a long side of 720 to 1600
@@ -50,8 +50,10 @@ def draw(examination: Examination) -> Canvas:
 
     unit = max(rows, columns, _SHORTEST_PX) / 1000
     colour = _COLOURS[examination.verdict.label]
-    _outline(picture, examination.segmentation.mask, colour, unit)
-    _sizes(picture, examination, (columns / source.columns, rows / source.rows), colour, unit)
+    if examination.verdict.label is not Label.ABSTAIN:
+        # What the segmenter marks in a picture that it was not made for would only mislead.
+        _outline(picture, examination.segmentation.mask, colour, unit)
+        _sizes(picture, examination, (columns / source.columns, rows / source.rows), colour, unit)
 
     width = max(columns, round(620 * unit))
     banner, foot = _banner(examination, width, unit), _foot(source.spacing, columns / source.columns, width, unit)
@@ -189,7 +191,7 @@ def _foot(spacing: Spacing | None, scale_x: float, width: int, unit: float) -> C
     """The notice, and a bar of a round length."""
     edge, room = round(18 * unit), width - 2 * round(18 * unit)
     notice = _Text.fitted(_FOOT, 15 * unit, round(room * 0.6))
-    canvas = _paper(round(54 * unit), width)
+    canvas = _paper(round(58 * unit), width)
     middle = canvas.shape[0] // 2
     notice.put(canvas, edge, middle + notice.height // 2, _QUIET)
     if spacing is None:
@@ -199,7 +201,7 @@ def _foot(spacing: Spacing | None, scale_x: float, width: int, unit: float) -> C
     px_per_mm = scale_x / spacing.column_mm
     length_mm = bar_length_mm(min(width, 1000 * unit) / px_per_mm)
     length, tick = round(length_mm * px_per_mm), round(7 * unit)
-    right, base, line = width - edge, middle + round(12 * unit), max(2, round(3 * unit))
+    right, base, line = width - edge, middle + round(10 * unit), max(2, round(3 * unit))
     for start, end in (
         ((right - length, base), (right, base)),
         ((right - length, base - tick), (right - length, base + tick)),

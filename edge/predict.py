@@ -1,0 +1,86 @@
+"""`bonedge predict`: radiographs in, verdicts with evidence out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+
+from .bundle import Bundle
+from .config import PredictSettings, read_settings, released_bundle
+from .decode import Decoder
+from .engines import load
+from .errors import ExitCode, InvalidConfiguration, UnreadableImage
+from .pipeline import Pipeline
+from .progress import report_for
+from .write import write_examination
+
+_MOST_THREADS = 4
+"""More threads than this make a single small picture no faster."""
+
+
+@click.command("predict")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for the results.  [default: bonedge-results]")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model bundle.  [default: bonedge's own]")
+@click.option("--engine", type=click.Choice(["auto", "tflite", "openvino"]), help="Inference engine.  [default: auto]")
+@click.option("--device", help="CPU, or for OpenVINO also GPU or AUTO.  [default: CPU]")
+@click.option("--threads", type=click.IntRange(1, 256), help="Of the engine.  [default: one per processor, at most 4]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document per input on standard output, in order.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file with a [predict] table; options win over it."
+)
+@click.pass_context
+def command(
+    context: click.Context, /, images: tuple[Path, ...], as_json: bool, config: Path | None, **options: Any
+) -> None:
+    """Give a verdict on each IMAGE: a single-frame DICOM radiograph, PNG, JPEG or TIFF.
+
+    Writes a result (.json), an overlay picture and a mask per image into the output folder, named after the image's
+    content. An image that cannot be read costs one line, exit code 3, and nothing else.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = read_settings(config).predict.model_copy(update=given)
+    context.exit(predict(images, settings, as_json=as_json))
+
+
+def predict(images: tuple[Path, ...], settings: PredictSettings, *, as_json: bool) -> ExitCode:
+    """Examine `images` in order, write and report each, and say whether all could be read.
+
+    Raises:
+        BundleRefused: no usable bundle or engine.
+        InvalidConfiguration: the output folder does not take files.
+    """
+    output = settings.output
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"{output}: cannot be made a folder ({error.strerror}); give another --output."
+        ) from error
+    outcome = ExitCode.FINE
+    with Decoder() as decoder:
+        # The decoding process starts while this one loads the models.
+        decoder.start()
+        bundle = Bundle.open(settings.bundle if settings.bundle is not None else released_bundle())
+        threads = settings.threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        networks = load(bundle, engine=settings.engine, device=settings.device, threads=threads)
+        pipeline = Pipeline(bundle, networks)
+        report = report_for(images, as_json)
+        try:
+            for image in images:
+                begun = perf_counter()
+                try:
+                    radiograph = decoder.decode(image)
+                except UnreadableImage as error:
+                    outcome = ExitCode.UNREADABLE
+                    report.failure(image, error)
+                    continue
+                examination = pipeline.examine(radiograph, decode_ms=1000 * (perf_counter() - begun))
+                report.result(image, write_examination(output, examination, bundle, networks.description))
+        finally:
+            report.end(output)
+    return outcome
