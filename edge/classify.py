@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import BundleRefused
-from .records import CLASSES, BoundingBox, Classification, Pixels
+from .records import BoundingBox, Classification, Pixels
 
 
 def read_logits(logits: Pixels, temperature: float, region: BoundingBox) -> Classification:
@@ -15,15 +14,8 @@ def read_logits(logits: Pixels, temperature: float, region: BoundingBox) -> Clas
         logits: float32 "1 3", in the order of `CLASSES`.
         temperature: > 0; above 1 makes the network less sure of itself.
         region: what the classifier looked at, for the record.
-
-    Raises:
-        BundleRefused: the network's answer is not three numbers.
     """
-    values = np.asarray(logits, np.float64).reshape(-1)
-    if values.shape != (len(CLASSES),) or not np.isfinite(values).all():
-        raise BundleRefused(
-            f"The classifier did not answer with {len(CLASSES)} numbers; verify the bundle or use another engine."
-        )
+    values = logits[0].astype(np.float64)
     # Subtracting the largest first keeps exp() from overflowing and changes nothing else.
     powers = np.exp((values - values.max()) / temperature)
     return Classification(np.asarray(powers / powers.sum(), np.float32), region)

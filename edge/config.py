@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import BundleRefused, InvalidConfiguration
+from .errors import InvalidConfiguration
 
 EngineChoice = Literal["auto", "tflite", "openvino"]
 _DEFAULT_OUTPUT = Path("bonedge-results")
@@ -25,7 +24,7 @@ class PredictSettings(_Strict):
     bundle: Annotated[Path, Field(strict=False)] | None = None
     """Folder of the model bundle; None is the one that came with bonedge."""
     engine: EngineChoice = "auto"
-    device: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._:,-]*$")] = "CPU"
+    device: Literal["CPU", "GPU", "AUTO"] = "CPU"
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """Of the inference engine; None is one per usable processor, four at most."""
     output: Annotated[Path, Field(strict=False)] = _DEFAULT_OUTPUT
@@ -49,11 +48,11 @@ def read_settings(path: Path | None) -> Settings:
     try:
         settings = Settings.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
-        raise InvalidConfiguration(f"{path}: cannot be read ({error.strerror}); give another --config.") from error
+        raise InvalidConfiguration(f"{path}: cannot be read ({error.strerror}); give another --config") from error
     except UnicodeDecodeError as error:
-        raise InvalidConfiguration(f"{path}: is not UTF-8 text; save it as UTF-8.") from error
+        raise InvalidConfiguration(f"{path}: is not UTF-8 text; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise InvalidConfiguration(f"{path}: is not TOML: {error}.") from error
+        raise InvalidConfiguration(f"{path}: is not TOML: {error}") from error
     except ValidationError as error:
         raise InvalidConfiguration(f"{path}: {_explain(error)}") from error
     here = path.resolve().parent
@@ -66,21 +65,6 @@ def read_settings(path: Path | None) -> Settings:
     return settings.model_copy(update={"predict": predict.model_copy(update=folders)})
 
 
-def released_bundle() -> Path:
-    """The folder of the bundle that is installed with bonedge.
-
-    Raises:
-        BundleRefused: this installation carries none.
-    """
-    # Found by name only: the runtime does not import the models' package.
-    found = find_spec("bonedge.models")
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
-        bundle = Path(folder) / "released" / "bundle"
-        if bundle.is_dir():
-            return bundle
-    raise BundleRefused("This installation carries no model bundle; name one with --bundle DIR.")
-
-
 def _explain(error: ValidationError) -> str:
     """The first fault, as `predict.threads: what is wrong`, and how many more there are."""
     faults = error.errors(include_url=False, include_context=False)
@@ -88,4 +72,4 @@ def _explain(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
     what = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Input ")
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{key or 'the file'}: {what}{more}."
+    return f"{key or 'the file'}: {what}{more}"

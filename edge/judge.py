@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 
-from .errors import BundleRefused
 from .manifest import Abstention, Decision
 from .records import CLASSES, Classification, Label, Pixels, Segmentation, Source, Verdict
 
@@ -58,9 +57,6 @@ def judge(
     Abstains when the file says that it is something else, when there is too little long bone in the picture, or when
     the segmenter's features lie far from those of the training pictures. Otherwise calls a tumour at the operating
     point, and among tumours a malignant one by its share.
-
-    Raises:
-        BundleRefused: the abstention statistics do not fit the segmenter's features.
     """
     probabilities = {label: float(value) for label, value in zip(CLASSES, classification.probabilities, strict=True)}
     against = _reasons_to_abstain(source, segmentation, abstention)
@@ -89,17 +85,9 @@ def feature_distance(features: Pixels, abstention: Abstention) -> float:
 
     The norm of basis @ (features - mean); after Lee et al., A Simple Unified Framework for Detecting
     Out-of-Distribution Samples, 2018.
-
-    Raises:
-        BundleRefused: the lengths do not match.
     """
     mean = np.asarray(abstention.feature_mean, np.float64)
-    basis = np.asarray(abstention.feature_basis, np.float64).reshape(len(abstention.feature_basis), -1)
-    if features.shape != mean.shape or basis.shape[1:] != mean.shape:
-        raise BundleRefused(
-            f"The bundle's abstention statistics are for {mean.size} features, its segmenter gives {features.size}; "
-            "convert the models again."
-        )
+    basis = np.asarray(abstention.feature_basis, np.float64)
     return float(np.linalg.norm(basis @ (features.astype(np.float64) - mean)))
 
 
@@ -110,7 +98,7 @@ def _reasons_to_abstain(source: Source, segmentation: Segmentation, abstention: 
         reasons.append(f"The file says that it is {what}, not a plain radiograph of a limb.")
     part = outside_limbs(source.body_part)
     if part is not None:
-        reasons.append(f"The file says that it shows the {part.lower()}, not a limb.")
+        reasons.append(f"The file says that it shows {part}, not a limb.")
     if segmentation.bone_fraction < abstention.minimum_bone_fraction:
         reasons.append(
             f"Long bone covers {segmentation.bone_fraction:.1%} of the picture; "

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import click
 
-from .bundle import Bundle
-from .config import PredictSettings, read_settings, released_bundle
+from .bundle import Bundle, bundled_default
+from .config import PredictSettings, read_settings
 from .decode import Decoder
-from .engines import load
+from .engines import DEVICES, ENGINES, load
 from .errors import ExitCode, InvalidConfiguration, UnreadableImage
 from .pipeline import Pipeline
 from .progress import report_for
 from .write import write_examination
-
-_MOST_THREADS = 4
-"""More threads than this make a single small picture no faster."""
 
 
 @click.command("predict")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the results.  [default: bonedge-results]")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model bundle.  [default: bonedge's own]")
-@click.option("--engine", type=click.Choice(["auto", "tflite", "openvino"]), help="Inference engine.  [default: auto]")
-@click.option("--device", help="CPU, or for OpenVINO also GPU or AUTO.  [default: CPU]")
+@click.option("--engine", type=click.Choice(["auto", *ENGINES]), help="Inference engine.  [default: auto]")
+@click.option("--device", type=click.Choice(DEVICES), help="tflite runs on the CPU only.  [default: CPU]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Of the engine.  [default: one per processor, at most 4]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document per input on standard output, in order.")
 @click.option(
@@ -59,15 +55,14 @@ def predict(images: tuple[Path, ...], settings: PredictSettings, *, as_json: boo
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidConfiguration(
-            f"{output}: cannot be made a folder ({error.strerror}); give another --output."
+            f"{output}: cannot be made a folder ({error.strerror}); give another --output"
         ) from error
     outcome = ExitCode.FINE
     with Decoder() as decoder:
         # The decoding process starts while this one loads the models.
         decoder.start()
-        bundle = Bundle.open(settings.bundle if settings.bundle is not None else released_bundle())
-        threads = settings.threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
-        networks = load(bundle, engine=settings.engine, device=settings.device, threads=threads)
+        bundle = Bundle.open(settings.bundle if settings.bundle is not None else bundled_default())
+        networks = load(bundle, engine=settings.engine, device=settings.device, threads=settings.threads)
         pipeline = Pipeline(bundle, networks)
         report = report_for(images, as_json)
         try:

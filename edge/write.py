@@ -66,7 +66,7 @@ def write_examination(
         write_whole(output / f"{name}.json", (json.dumps(document, indent=2) + "\n").encode())
     except OSError as error:
         raise InvalidConfiguration(
-            f"{output}: results cannot be written there ({error.strerror}); free space or give another --output."
+            f"{output}: results cannot be written there ({error.strerror}); free space or give another --output"
         ) from error
     return document
 
