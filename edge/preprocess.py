@@ -23,10 +23,12 @@ _MINIMUM_SHARE = 0.05
 """A grey window drawn from fewer pixels than this share of the picture would be luck."""
 _FLAT = 1e-4
 """A window narrower than this (in 0..1) holds no picture."""
-_CORNER_TOLERANCE = 4
-"""How far (of 255) a collimated corner may wander from its own grey."""
-_BRIGHT_CORNER = 230
-"""A flat corner at least this bright (of 255) is a white shutter, not anatomy."""
+_CORNER_TOLERANCE = 0.016
+"""How far a collimated corner may wander from its own grey, as a share of the span of nearly all greys."""
+_BRIGHT_CORNER = 0.9
+"""A flat corner at least this bright, in the picture's own range, is a white shutter and not anatomy."""
+_RIM_PX = 7
+"""Working pixels over which a shutter's edge may be smeared."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,10 @@ def _shutters(own: Pixels) -> tuple[Mask, Mask]:
     Collimation of any shape and turn covers corners; anatomy that reaches a corner is seldom even.
     """
     rows, columns = own.shape
-    smooth = cv2.blur(cv2.convertScaleAbs(own, alpha=255), (5, 5))
+    smooth = np.asarray(cv2.blur(own, (5, 5)), np.float32)
+    # Of nearly all greys: a lead marker must not decide what counts as even.
+    dark, light = np.percentile(smooth[::4, ::4], (2, 98))
+    tolerance = float(_CORNER_TOLERANCE * (light - dark))
     found = np.zeros((rows + 2, columns + 2), np.uint8)
     white = np.zeros((rows, columns), np.bool_)
     flags = 4 | cv2.FLOODFILL_FIXED_RANGE | cv2.FLOODFILL_MASK_ONLY | (1 << 8)
@@ -111,15 +116,15 @@ def _shutters(own: Pixels) -> tuple[Mask, Mask]:
         if found[row + 1, column + 1]:
             continue
         before = found.copy()
-        cv2.floodFill(smooth, found, (column, row), 0, _CORNER_TOLERANCE, _CORNER_TOLERANCE, flags)
+        cv2.floodFill(smooth, found, (column, row), 0, tolerance, tolerance, flags)
         if smooth[row, column] >= _BRIGHT_CORNER:
             area = found[1:-1, 1:-1] > before[1:-1, 1:-1]
             white |= area
     # The blur above left a soft rim between shutter and field; take it along where it is still bright.
-    rim = np.ones((7, 7), np.uint8)
+    rim = np.ones((_RIM_PX, _RIM_PX), np.uint8)
     shutter = cv2.dilate(found[1:-1, 1:-1], rim).astype(np.bool_)
     if white.any():
-        white = cv2.dilate(white.astype(np.uint8), rim).astype(np.bool_) & (own >= (_BRIGHT_CORNER - 20) / 255)
+        white = cv2.dilate(white.astype(np.uint8), rim).astype(np.bool_) & (own >= _BRIGHT_CORNER - 0.1)
     return shutter, white
 
 

@@ -1,0 +1,76 @@
+"""What the classifier looks at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bonedge.edge.crop import bone_region, choose_region, crop, lesion_region
+from bonedge.edge.manifest import Preprocessing
+from bonedge.edge.preprocess import prepare
+from bonedge.edge.records import BoundingBox, Lesion, Radiograph, Segmentation, Source
+
+P = Preprocessing()
+
+
+@given(rows=st.integers(50, 640), columns=st.integers(50, 640), context=st.floats(1, 4), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_lesion_is_in_the_middle_of_its_square(
+    rows: int, columns: int, context: float, data: st.DataObject
+) -> None:
+    """If it failed, the classifier would see a lesion cut off or off-centre, unlike in training."""
+    left, top = data.draw(st.integers(0, columns - 2)), data.draw(st.integers(0, rows - 2))
+    box = BoundingBox(left, top, data.draw(st.integers(left + 1, columns)), data.draw(st.integers(top + 1, rows)))
+    p = Preprocessing(crop_context=context)
+    region = lesion_region(box, rows, columns, p)
+    assert region.width == region.height
+    expected = max(context * max(box.width, box.height), p.crop_minimum_fraction * max(rows, columns))
+    assert abs(region.width - expected) <= 0.5
+    assert abs((region.left + region.right) - (box.left + box.right)) <= 2
+    assert abs((region.top + region.bottom) - (box.top + box.bottom)) <= 2
+
+
+def test_the_region_follows_lesion_then_bone_then_picture() -> None:
+    """If it failed, the classifier would look at the bone although a lesion was found."""
+    prepared = prepare(
+        Radiograph(np.random.default_rng(0).random((1280, 960)).astype(np.float32), Source("0" * 64, 1280, 960)), P
+    )
+    none = np.zeros((1280, 960), bool)
+    flat = np.zeros((256, 256), np.float32)
+    lesions = (Lesion(BoundingBox(600, 800, 800, 900), 9000, 0.9), Lesion(BoundingBox(0, 0, 900, 900), 800, 0.6))
+    bone_box = BoundingBox(300, 0, 700, 1280)
+    with_lesion = choose_region(Segmentation(none, lesions, flat, flat, flat[0], bone_box, 0.3), prepared, P)
+    with_bone = choose_region(Segmentation(none, (), flat, flat, flat[0], bone_box, 0.3), prepared, P)
+    with_nothing = choose_region(Segmentation(none, (), flat, flat, flat[0], None, 0.0), prepared, P)
+    # The working picture is 640 x 480: half of the original.
+    assert with_lesion == lesion_region(BoundingBox(300, 400, 400, 450), 640, 480, P)
+    assert with_bone == bone_region(BoundingBox(150, 0, 350, 640), 640, 480, P)
+    assert with_bone.width == pytest.approx(1.05 * 640, abs=1)
+    assert with_nothing == bone_region(BoundingBox(0, 0, 480, 640), 640, 480, P)
+
+
+def test_what_overhangs_the_picture_is_black() -> None:
+    """If it failed, lesions at the picture's edge would be stretched or shifted."""
+    cut = crop(np.ones((100, 100), np.float32), BoundingBox(-299, 0, 299, 598), Preprocessing(mean=0.5, std=0.25))
+    assert cut.shape == (299, 299, 3)
+    assert cut.dtype == np.float32
+    assert (cut[:, :149] == -2).all()
+    assert (cut[:49, 151:198] == 2).all()
+    assert (cut[52:] == -2).all()
+
+
+def test_a_region_beside_the_picture_is_all_black() -> None:
+    """If it failed, a stray box would crash the examination."""
+    cut = crop(np.ones((100, 100), np.float32), BoundingBox(500, 500, 600, 600), P)
+    assert (cut == (0 - P.mean) / P.std).all()
+
+
+def test_channels_are_equal_and_scale_is_kept() -> None:
+    """If it failed, the classifier would see colours or distorted shapes."""
+    ramp = np.tile(np.linspace(0, 1, 299, dtype=np.float32), (299, 1))
+    cut = crop(ramp, BoundingBox(0, 0, 299, 299), P)
+    assert (cut[:, :, 0] == cut[:, :, 1]).all()
+    assert (cut[:, :, 0] == cut[:, :, 2]).all()
+    np.testing.assert_allclose(cut[:, :, 0] * P.std + P.mean, ramp, atol=1e-6)
