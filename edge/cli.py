@@ -62,16 +62,11 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     try:
         code = cli.main(prog_name="bonedge", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = _fail("Interrupted; what was finished is kept.", _INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone. Give the interpreter's last flush somewhere harmless to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + 13
     except BonedgeError as error:
         code = _fail(str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - the boundary: a user gets one line, whatever happened

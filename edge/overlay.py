@@ -200,16 +200,18 @@ def _foot(spacing: Spacing | None, scale_x: float, width: int, unit: float) -> C
         return canvas
     px_per_mm = scale_x / spacing.column_mm
     length_mm = bar_length_mm(min(width, 1000 * unit) / px_per_mm)
-    length, tick = round(length_mm * px_per_mm), round(7 * unit)
-    right, base, line = width - edge, middle + round(10 * unit), max(2, round(3 * unit))
-    for start, end in (
-        ((right - length, base), (right, base)),
-        ((right - length, base - tick), (right - length, base + tick)),
-        ((right, base - tick), (right, base + tick)),
+    length = round(length_mm * px_per_mm)
+    # Rectangles, not lines: from outer edge to outer edge the bar is exactly as long as it says.
+    right, base, line, tick = width - edge, middle + round(10 * unit), max(2, round(3 * unit)), round(8 * unit)
+    left = right - length
+    for x, y, across, down in (
+        (left, base - line // 2, length, line),
+        (left, base - tick, line, 2 * tick),
+        (right - line, base - tick, line, 2 * tick),
     ):
-        cv2.line(canvas, start, end, _PAPER, line, cv2.LINE_AA)
+        canvas[y : y + down, max(x, 0) : x + across] = _PAPER
     words = _Text.of(f"{length_mm / 10:g} cm" if length_mm >= 10 else f"{length_mm:g} mm", 14 * unit)
-    words.put(canvas, right - (length + words.width) // 2, base - round(9 * unit), _PAPER)
+    words.put(canvas, right - (length + words.width) // 2, base - round(10 * unit), _PAPER)
     return canvas
 
 

@@ -18,7 +18,9 @@ from bonedge.edge.bundle import digests, write_bundle
 from bonedge.edge.manifest import Abstention, Decision, Manifest, Networks, Preprocessing, Training
 from bonedge.edge.offline import shut_off_telemetry
 
-AIR, BONE, BENIGN, MALIGNANT, WEDGE = 0.1, 0.5, 0.75, 0.9, 0.98
+AIR, BONE, BENIGN, MALIGNANT = 0.0, 0.5, 0.77, 0.92
+WEDGE = (0.03, 0.97, 1.0)
+"""Greys of a step wedge. The window leaves the ends of the range out, so the middle step pins its upper end."""
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +61,8 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def paint() -> Callable[..., Any]:
     """`paint(rows, columns, lesion=None, bone=True)` -> float32 "rows columns" with a shaft across its middle.
 
-    `lesion` is BENIGN or MALIGNANT ("benign", "malignant"), an ellipse with semi-axes of a tenth and a sixteenth of
-    the rows at the centre; a step wedge in a corner pins the top of the grey window.
+    `lesion` is None, "benign" or "malignant": an ellipse with semi-axes of a tenth and a sixteenth of
+    the rows at the centre; a small step wedge near a corner pins the grey window.
     """
     greys = {"benign": BENIGN, "malignant": MALIGNANT}
 
@@ -71,8 +73,9 @@ def paint() -> Callable[..., Any]:
         if lesion is not None:
             axes = (max(1, rows // 16), max(1, rows // 10))
             cv2.ellipse(pixels, (columns // 2, rows // 2), axes, 0, 0, 360, greys[lesion], -1)
-        side = max(2, round(0.03 * max(rows, columns)))
-        pixels[side : 2 * side, side : 2 * side] = WEDGE
+        side = max(2, round(0.015 * max(rows, columns)))
+        for step, grey in enumerate(WEDGE, 1):
+            pixels[side : 2 * side, step * side : (step + 1) * side] = grey
         return pixels
 
     return picture

@@ -1,0 +1,64 @@
+"""The configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bonedge.edge.config import PredictSettings, Settings, read_settings
+from bonedge.edge.errors import InvalidConfiguration
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "bonedge.toml"
+    path.write_text(text)
+    return path
+
+
+def test_no_file_means_the_defaults() -> None:
+    """If it failed, bonedge could not be used without a configuration."""
+    assert read_settings(None) == Settings()
+    assert Settings().predict.output == Path("bonedge-results")
+
+
+def test_every_key_is_read_and_folders_are_beside_the_file(tmp_path: Path) -> None:
+    """If it failed, a configured value would silently not be used."""
+    text = '[predict]\nbundle = "b"\nengine = "openvino"\ndevice = "GPU"\nthreads = 3\noutput = "/srv/out"\n'
+    assert read_settings(written(tmp_path, text)).predict == PredictSettings(
+        bundle=tmp_path / "b", engine="openvino", device="GPU", threads=3, output=Path("/srv/out")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[predict]\nthreads = 0\n", "predict.threads"),
+        ('[predict]\nthreads = "2"\n', "predict.threads"),
+        ("[predict]\nthreads = true\n", "predict.threads"),
+        ('[predict]\nengine = "onnx"\n', "predict.engine"),
+        ('[predict]\ndevice = "NPU"\n', "predict.device"),
+        ("[predict]\noutput = 3\n", "predict.output"),
+        ("[predict]\nthread = 2\n", "predict.thread: there is no such key"),
+        ("[watch]\n", "watch: there is no such key"),
+        ("predict = 3\n", "predict"),
+        ("[predict\n", "is not TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, words: str) -> None:
+    """If it failed, a typing error in the configuration would be ignored or not be found by its message."""
+    path = written(tmp_path, text)
+    with pytest.raises(InvalidConfiguration) as caught:
+        read_settings(path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """If it failed, a missing or garbled configuration would end in a traceback."""
+    with pytest.raises(InvalidConfiguration, match=r"absent\.toml"):
+        read_settings(tmp_path / "absent.toml")
+    (tmp_path / "latin.toml").write_bytes(b'[predict]\noutput = "\xe9"\n')
+    with pytest.raises(InvalidConfiguration, match="UTF-8"):
+        read_settings(tmp_path / "latin.toml")
