@@ -15,7 +15,7 @@ from .records import BoundingBox, Examination, Label, Lesion, Mask, Spacing
 Canvas = NDArray[np.uint8]
 _Colour = tuple[int, int, int]
 
-_LONGEST_PX = 1600
+_LONGEST_PX = 1280
 _SHORTEST_PX = 720
 """Long side of the radiograph in the overlay: large ones are shrunk, small ones enlarged so that text stays legible."""
 _LABELLED = 5
@@ -37,7 +37,7 @@ def draw(examination: Examination) -> Canvas:
     """Radiograph, outlines with sizes (unless abstaining), banner and scale bar.
 
     Returns:
-        uint8 "rows columns 3", BGR. The radiograph as it was windowed, scaled to a long side of 720 to 1600
+        uint8 "rows columns 3", BGR. The radiograph as it was windowed, scaled to a long side of 720 to 1280
         pixels, between a banner (label and probabilities, or why there is none) and a foot (notice, scale bar when
         the spacing is known); text stands outside the radiograph except the lesions' sizes.
     """

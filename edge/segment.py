@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +82,7 @@ def _lesions(probability: Pixels, spacing: Spacing | None, decision: Decision) -
     smallest = max(1.0, decision.lesion_minimum_fraction * probability.size)
     kept = [index for index in range(1, count) if statistics[index, cv2.CC_STAT_AREA] >= smallest]
     kept.sort(key=lambda index: -float(evidence[index]))
-    mask[window] = np.isin(labels, kept)
+    mask[window] = _members(labels, kept, count)
     lesions = []
     for index in kept:
         x, y, w, h, area = (int(value) for value in statistics[index])
@@ -103,7 +105,14 @@ def _bone_box(bone: Mask, source: Source) -> BoundingBox | None:
     kept = [index for index in range(1, count) if statistics[index, cv2.CC_STAT_AREA] >= _BONE_SPECK * bone.size]
     if not kept:
         return None
-    left, top, width, height = cv2.boundingRect(np.isin(labels, kept).astype(np.uint8))
+    left, top, width, height = cv2.boundingRect(_members(labels, kept, count).view(np.uint8))
     box = BoundingBox(left, top, left + width, top + height)
     box = scale_box(box, source.columns / bone.shape[1], source.rows / bone.shape[0])
     return clip_box(box, source.rows, source.columns)
+
+
+def _members(labels: NDArray[np.integer[Any] | np.floating[Any]], kept: list[int], count: int) -> Mask:
+    """Where `labels` (0..count - 1) is one of `kept`; by table, for np.isin takes ten times as long."""
+    table = np.zeros(count, np.bool_)
+    table[kept] = True
+    return np.asarray(table[np.asarray(labels, np.int32)])

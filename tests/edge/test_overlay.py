@@ -63,7 +63,7 @@ def test_any_picture_can_be_drawn(rows: int, columns: int, label: Label, known: 
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
     assert min(picture.shape[:2]) >= 80
-    assert max(picture.shape[:2]) <= 2100
+    assert max(picture.shape[:2]) <= 1700
 
 
 def test_the_outline_is_where_the_mask_is() -> None:
