@@ -36,7 +36,7 @@ class Bundle:
     folder: Path
     manifest: Manifest
     digest: str
-    """SHA-256 of manifest.json, lower-case hexadecimal. It names the whole bundle, as the manifest holds the other digests."""
+    """SHA-256 of manifest.json, lower-case hexadecimal. Through the manifest it names the whole bundle."""
     contents: Mapping[str, bytes]
     """Every file except manifest.json: the very bytes whose digests were checked."""
 
@@ -86,6 +86,8 @@ def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]
     """
     folder = folder.resolve()
     check_destination(folder)
+    # Before writing, so that no name outside the schema becomes a path.
+    _check_file_set(folder, set(contents), manifest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:

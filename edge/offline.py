@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def shut_off_telemetry() -> None:
-    """Keep the openvino-telemetry package from ever being imported in this process.
+    """Keep the openvino-telemetry package from being imported in this process; call before openvino or nncf is.
 
     `import openvino` imports it, reads or creates a client id in the user's home, and starts a thread that posts an
-    event over HTTPS; so does `import nncf`. Both fall back to doing nothing when the package is absent, which is what
-    this makes them see: no file is written, no environment variable is needed, and the user has nothing to switch off.
+    event over HTTPS; so does `import nncf`. Both do nothing of the kind when the package is absent, which is what
+    this makes them see: no file is written, no environment variable is needed, the user has nothing to switch off.
 
-    Call it before the first import of either. It is too late, and says so, once telemetry has been imported.
-
-    Raises:
-        RuntimeError: the program that embeds bonedge imported openvino-telemetry earlier; call this first.
+    A program that embeds bonedge may have imported it earlier. What that sent cannot be taken back; from here on its
+    sender drops whatever it is given.
     """
-    if sys.modules.get("openvino_telemetry") is not None:
-        raise RuntimeError(
-            "openvino-telemetry was imported before bonedge could shut it off and may already have sent an event: "
-            "call bonedge.edge.offline.shut_off_telemetry() before importing openvino or nncf"
-        )
-    # None makes `import openvino_telemetry` raise ModuleNotFoundError (documented in the import system's reference).
+    imported = sys.modules.get("openvino_telemetry")
+    if imported is not None:
+        imported.main.TelemetrySender.send = _drop
+    # None makes `import openvino_telemetry` raise ModuleNotFoundError (Python reference, the import system).
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
+
+def _drop(sender: Any, backend: Any, message: Any) -> None:
+    """Stands in for openvino_telemetry's TelemetrySender.send."""

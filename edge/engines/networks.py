@@ -31,7 +31,7 @@ class Networks:
     segment: Callable[[Pixels], tuple[Pixels, Pixels]]
     """float32 "1 S S 1" -> maps float32 "1 S S 2" in 0..1 (long bone, lesion), features float32 "1 C".
 
-    Raises ValueError on another shape or dtype, BundleRefused when a number in an output is not finite."""
+    Raises ValueError on another shape or dtype, BundleRefused when the runtime fails or a number is not finite."""
     classify: Callable[[Pixels], Pixels]
     """float32 "1 K K 3" -> logits float32 "1 3", in the order of `records.CLASSES`. Raises as `segment` does."""
     description: EngineDescription
@@ -83,8 +83,14 @@ def _checked(
     def run(pixels: Pixels) -> list[Pixels]:
         if pixels.shape != input_shape or pixels.dtype != np.float32:
             raise ValueError(f"the {name} takes float32 {_text(input_shape)}, not {pixels.dtype} {_text(pixels.shape)}")
-        with one_at_a_time:
-            outputs = network.run(pixels)
+        try:
+            with one_at_a_time:
+                outputs = network.run(pixels)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise BundleRefused(
+                f"the bundle's {name} failed while running ({reason}); use another engine or bundle"
+            ) from error
         outputs = [outputs[index] for index in order]
         if not all(np.isfinite(output).all() for output in outputs):
             raise BundleRefused(f"the bundle's {name} gave numbers that are not finite; use another bundle or engine")

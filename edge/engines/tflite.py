@@ -43,12 +43,11 @@ def load(name: str, model: bytes, threads: int) -> LoadedNetwork:
     for runtime in _RUNTIMES:
         try:
             with _quiet_about_delegates():
-                interpreter = _interpreter(runtime, model, threads)
+                return _network(name, _interpreter(runtime, model, threads))
         except (ImportError, OSError, AttributeError, SystemError, RuntimeError, ValueError) as error:
             # AttributeError and SystemError: how extensions built for numpy 1 fail under numpy 2.
-            reasons.append(f"{runtime.partition('.')[0]}: {' '.join(str(error).split()) or type(error).__name__}")
-        else:
-            return _network(name, interpreter)
+            cause = error.__cause__ or error
+            reasons.append(f"{runtime.partition('.')[0]}: {' '.join(str(cause).split()) or type(cause).__name__}")
     raise EngineUnavailable(
         f"no TensorFlow Lite runtime here can load {name} ({'; '.join(reasons)}); "
         "install ai-edge-litert or use --engine openvino"
