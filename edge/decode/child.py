@@ -1,0 +1,86 @@
+"""The expendable process that decodes: reads files from standard input, writes pictures to standard output.
+
+Started by `Decoder` as `python -I -c "from bonedge.edge.decode.child import main; main()" SECONDS MEGABYTES`.
+It ends when its standard input does, so it never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import sys
+from typing import BinaryIO
+
+from bonedge.edge.errors import UnreadableImage
+
+from .formats import decode
+from .wire import READY, REQUEST, pack_picture, pack_refusal, pack_reply, pixel_bytes
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve until standard input ends. Arguments: seconds per file, limit of the address space in MiB."""
+    timeout_seconds, memory_mb = float(sys.argv[1]), int(sys.argv[2])
+    _confine(memory_mb)
+    # Codecs written in C may print; the replies go to a descriptor of their own.
+    with os.fdopen(os.dup(1), "wb", buffering=0) as replies, os.fdopen(0, "rb", buffering=0) as requests:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _import_dicom()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # not earlier: imports may leave byte code behind
+        _write(replies, pack_reply(READY))
+        while (length := _read(requests, REQUEST.size)) is not None:
+            data = _read(requests, *REQUEST.unpack(length))
+            if data is None:
+                return
+            # Should the parent die while a file hangs the codec, nobody else would end this process.
+            signal.setitimer(signal.ITIMER_REAL, timeout_seconds + 1.0)
+            _answer(data, replies)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _confine(memory_mb: int) -> None:
+    """Limits that hold whatever a codec does: memory, and no core dump with a patient's picture in it."""
+    limit = memory_mb << 20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    logging.disable()
+
+
+def _import_dicom() -> None:
+    """Load pydicom while the parent is still loading its engines."""
+    # pydicom imports an HTTP client for its test files when there is one: a fifth of its start-up.
+    sys.modules.setdefault("requests", None)  # type: ignore[arg-type]  # None is what makes the import fail
+    from . import dicom  # noqa: F401
+
+
+def _answer(data: bytes, replies: BinaryIO) -> None:
+    try:
+        radiograph = decode(data, sha256="")
+    except UnreadableImage as error:
+        _write(replies, pack_refusal(error))
+        return
+    _write(replies, pack_picture(radiograph.source))
+    _write(replies, pixel_bytes(radiograph.pixels))
+
+
+def _read(requests: BinaryIO, length: int) -> bytes | None:
+    """Exactly `length` bytes; None when standard input ends first."""
+    buffer = bytearray(length)
+    view = memoryview(buffer)
+    while view:
+        count = requests.readinto(view)  # type: ignore[attr-defined]  # a raw file has it
+        if not count:
+            return None
+        view = view[count:]
+    return bytes(buffer)
+
+
+def _write(replies: BinaryIO, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[replies.write(view) :]
