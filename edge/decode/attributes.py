@@ -48,7 +48,7 @@ _KEYWORDS = (
 )
 TAGS: tuple[int, ...] = tuple(Tag(keyword) for keyword in _KEYWORDS)
 """The only attributes that are read."""
-META_TAGS: tuple[int, ...] = (Tag("TransferSyntaxUID"),)
+META_TAGS: tuple[int, ...] = (Tag("MediaStorageSOPClassUID"), Tag("TransferSyntaxUID"))
 
 RADIOGRAPH_CLASSES = frozenset(
     "1.2.840.10008.5.1.4.1.1." + suffix
@@ -88,18 +88,22 @@ class Attributes:
     body_part: str | None
 
 
-def read_attributes(header: Dataset) -> Attributes:
+def read_attributes(header: Dataset, sop_class: UID) -> Attributes:
     """Judge a header.
+
+    Args:
+        header: of the data set, without the pixels.
+        sop_class: of the file meta information, for a data set that does not name its own (DICOMDIR).
 
     Raises:
         NotARadiograph: by SOP class, modality, number of frames or colour.
         UnreadableImage: attributes without which pixels have no meaning are missing or impossible.
         Exception: whatever pydicom raises on values it cannot convert.
     """
-    if len(header) == 0:
-        raise UnreadableImage("its DICOM header is cut short or holds nothing; copy or export it again")
     modality = _text(header, "Modality")
-    _check_kind(header, modality)
+    _check_kind(header, UID(str(header.get("SOPClassUID", None) or sop_class)), modality)
+    if "Rows" not in header or "Columns" not in header:
+        raise UnreadableImage("its DICOM header is cut short or describes no picture; copy or export it again")
     bits_allocated, samples = _sample_format(header)
     return Attributes(
         rows=_whole(header, "Rows", 0),
@@ -115,8 +119,7 @@ def read_attributes(header: Dataset) -> Attributes:
     )
 
 
-def _check_kind(header: Dataset, modality: str | None) -> None:
-    sop_class = UID(str(header.get("SOPClassUID", "") or ""))
+def _check_kind(header: Dataset, sop_class: UID, modality: str | None) -> None:
     kind = sop_class.name if sop_class.is_valid and not sop_class.is_private else "of an unknown kind"
     shown = f"modality {modality}" if modality else "no modality"
     known_class = sop_class in RADIOGRAPH_CLASSES

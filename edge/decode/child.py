@@ -26,7 +26,7 @@ def main() -> None:
     timeout_seconds, memory_mb = float(sys.argv[1]), int(sys.argv[2])
     _confine(memory_mb)
     # Codecs written in C may print; the replies go to a descriptor of their own.
-    with os.fdopen(os.dup(1), "wb", buffering=0) as replies, os.fdopen(0, "rb", buffering=0) as requests:
+    with os.fdopen(os.dup(1), "wb", buffering=0) as replies, os.fdopen(0, "rb") as requests:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         _import_dicom()
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # not earlier: imports may leave byte code behind
@@ -70,14 +70,8 @@ def _answer(data: bytes, replies: BinaryIO) -> None:
 
 def _read(requests: BinaryIO, length: int) -> bytes | None:
     """Exactly `length` bytes; None when standard input ends first."""
-    buffer = bytearray(length)
-    view = memoryview(buffer)
-    while view:
-        count = requests.readinto(view)  # type: ignore[attr-defined]  # a raw file has it
-        if not count:
-            return None
-        view = view[count:]
-    return bytes(buffer)
+    data = requests.read(length)
+    return data if len(data) == length else None
 
 
 def _write(replies: BinaryIO, data: bytes | memoryview) -> None:

@@ -29,7 +29,7 @@ from .wire import (
     unpack_source,
 )
 
-MAXIMUM_FILE_BYTES = 1 << 30
+MAXIMUM_FILE_BYTES = 512 << 20
 _PROGRAM = "from bonedge.edge.decode.child import main; main()"
 _START_SECONDS = 60.0  # for the child's imports, on a machine that is busy or has a slow disk
 _PIPE_BYTES = 1 << 20

@@ -6,6 +6,7 @@ The header is judged before pixel data are touched.
 
 from __future__ import annotations
 
+import struct
 import warnings
 import zlib
 from io import BytesIO
@@ -28,15 +29,16 @@ from bonedge.edge.errors import UnreadableImage
 from bonedge.edge.records import Radiograph, Source
 
 from .attributes import META_TAGS, TAGS, Attributes, read_attributes
-from .codestream import decode_frame, is_compressed
+from .codestream import CODEC_ERRORS, decode_frame, is_compressed
 from .limits import MAXIMUM_COMPRESSION, MAXIMUM_PIXELS, SMALL_BYTES, check_size
 from .window import SampleFormat, Stored, render
 
-PARSE_ERRORS = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What pydicom raises on bad bytes (struct.error and zlib.error are handled where they arise)."""
+PARSE_ERRORS = (*CODEC_ERRORS, struct.error)
+"""What pydicom raises on bad bytes."""
 
 _NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 _MAXIMUM_INFLATED = 2 * MAXIMUM_PIXELS + (64 << 20)
+_INFLATE_BYTES = 1 << 22
 _PIXEL_GROUP = 0x7FE0
 _PIXEL_DATA = 0x7FE00010
 
@@ -55,9 +57,9 @@ def decode_dicom(data: bytes, sha256: str) -> Radiograph:
     with warnings.catch_warnings(), config.disable_value_validation():
         # pydicom's warnings are about the file, quote its values and address a programmer.
         warnings.simplefilter("ignore")
-        file, transfer_syntax = _open(data)
+        file, transfer_syntax, sop_class = _open(data)
         header = _read(file, transfer_syntax, TAGS, at_pixels=False)
-        attributes = _attributes(header)
+        attributes = _attributes(header, sop_class)
         check_size(attributes.rows, attributes.columns)
         stored, samples = _stored(file, transfer_syntax, attributes)
     return Radiograph(
@@ -75,8 +77,8 @@ def decode_dicom(data: bytes, sha256: str) -> Radiograph:
     )
 
 
-def _open(data: bytes) -> tuple[BytesIO, UID]:
-    """The data set after the file meta information (PS3.10 section 7.1), inflated if need be, and its encoding."""
+def _open(data: bytes) -> tuple[BytesIO, UID, UID]:
+    """The data set after the file meta information (PS3.10 section 7.1), its encoding and its SOP class."""
     file = BytesIO(data)
     file.seek(132)
     try:
@@ -84,26 +86,31 @@ def _open(data: bytes) -> tuple[BytesIO, UID]:
             file, False, True, stop_when=lambda tag, vr, length: tag.group != 2, specific_tags=list(META_TAGS)
         )
         # A file without a transfer syntax is against PS3.10 and yet common; pydicom tells implicit VR by itself.
+        sop_class = UID(str(meta.get("MediaStorageSOPClassUID", None) or ""))
         transfer_syntax = UID(str(meta.get("TransferSyntaxUID", None) or ExplicitVRLittleEndian))
     except PARSE_ERRORS as error:
         raise _damaged_header() from error
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
-        file = BytesIO(_inflate(data[file.tell() :]))
-    return file, transfer_syntax
+        file = _inflate(data[file.tell() :])
+    return file, transfer_syntax, sop_class
 
 
-def _inflate(deflated: bytes) -> bytes:
+def _inflate(deflated: bytes) -> BytesIO:
     """PS3.5 annex A.5, bounded."""
     limit = min(_MAXIMUM_INFLATED, MAXIMUM_COMPRESSION * (len(deflated) + SMALL_BYTES))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    file, rest = BytesIO(), deflated
     try:
-        inflated = inflater.decompress(deflated, limit)
+        while rest and not inflater.eof and file.tell() < limit:
+            file.write(inflater.decompress(rest, _INFLATE_BYTES))
+            rest = inflater.unconsumed_tail
     except zlib.error as error:
         raise UnreadableImage("its deflated data set is damaged; copy or export it again") from error
     if not inflater.eof:
-        cause = "inflates beyond any radiograph" if len(inflated) >= limit else "is cut short"
+        cause = "inflates beyond any radiograph" if file.tell() >= limit else "is cut short"
         raise UnreadableImage(f"its deflated data set {cause}; export it again as explicit VR little endian")
-    return inflated
+    file.seek(0)
+    return file
 
 
 def _read(file: BytesIO, transfer_syntax: UID, tags: tuple[int, ...], *, at_pixels: bool) -> Dataset:
@@ -120,9 +127,9 @@ def _read(file: BytesIO, transfer_syntax: UID, tags: tuple[int, ...], *, at_pixe
         raise _damaged_header() from error
 
 
-def _attributes(header: Dataset) -> Attributes:
+def _attributes(header: Dataset, sop_class: UID) -> Attributes:
     try:
-        return read_attributes(header)
+        return read_attributes(header, sop_class)
     except UnreadableImage:
         raise
     except PARSE_ERRORS as error:

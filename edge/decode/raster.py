@@ -57,7 +57,7 @@ def decode_raster(data: bytes, sha256: str) -> Radiograph:
     picture = _decode(data, kind, (header.rows, header.columns))
     grey = _grey(picture)
     pixels = _scale(grey)
-    if header.white_is_zero:
+    if header.white_is_zero and grey.dtype == np.uint16:  # OpenCV inverts 8-bit ones by itself
         pixels = 1.0 - pixels
     return Radiograph(pixels, Source(sha256=sha256, rows=header.rows, columns=header.columns))
 
