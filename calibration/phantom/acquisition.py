@@ -87,11 +87,11 @@ def acquire(scene: Scene, rng: np.random.Generator, *, plain: bool = False) -> P
     signal = scene.signal.astype(np.float32, copy=True)
     blades = _blades(scene, rng)
     field = blades > 0.5
-    if rng.random() < 0.75:
-        signal *= _lead_letters(scene, field, rng)
+    letters = _lead_letters(scene, field, rng) if rng.random() < 0.75 else np.ones_like(signal)
+    signal *= letters
     signal *= _plate_artefacts(signal.shape, rng)
     signal = _close(signal, blades, rng)
-    pixels = _develop(signal, field, Console.draw(rng))
+    pixels = _develop(signal, (blades > 0.99) & (letters > 0.99), Console.draw(rng))
     border = _border(rng)
     if border is not None:
         pixels = np.where(blades > rng.uniform(0.2, 0.6), pixels, np.float32(border)).astype(np.float32)
@@ -240,14 +240,14 @@ def _close(signal: Pixels, blades: Pixels, rng: np.random.Generator) -> Pixels:
     return np.asarray(lit + (1 - blades) * behind * np.clip(grain, 0.3, 2), np.float32)
 
 
-def _develop(signal: Pixels, field: Mask, console: Console) -> Pixels:
-    """Logarithm, automatic range over the anatomy in the field, detail boost, sigmoid: float32 0..1, bone bright.
+def _develop(signal: Pixels, seen: Mask, console: Console) -> Pixels:
+    """Logarithm, automatic range over the anatomy `seen`, detail boost, sigmoid: float32 0..1, bone bright.
 
     The range follows the histogram, so the picture does not depend on the exposure (as the exposure data recognizer
     of a CR reader does; DICOM PS3.3 C.8.7 calls the result For Presentation).
     """
     attenuation = -np.log10(np.maximum(signal, _FLOOR))
-    inside = attenuation[field] if field.any() else attenuation.ravel()
+    inside = attenuation[seen] if seen.any() else attenuation.ravel()
     anatomy = inside[inside > float(np.quantile(inside, 0.005)) + 0.12]
     if anatomy.size < 0.05 * inside.size:
         anatomy = inside

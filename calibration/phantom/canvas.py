@@ -77,6 +77,10 @@ class Canvas:
         radius = u**power + v**power
         return np.asarray(depth_mm * np.maximum(1 - radius, 0) ** np.float32(1 / edge), np.float32)
 
+    def fill(self, thickness: Field) -> None:
+        """Lean tissue where there is less of it so far: overlapping parts of one body are not counted twice."""
+        np.maximum(self.soft, thickness, out=self.soft)
+
     def add_bone(
         self,
         centre: tuple[float, float],

@@ -14,12 +14,12 @@ _LUNG_AIR = 0.74
 
 def chest(rng: np.random.Generator, size: int) -> Canvas:
     """Postero-anterior chest: lungs, heart, ribs, clavicles, spine, diaphragm; sometimes nodules or a pacemaker."""
-    height = rng.uniform(330, 430)
+    height = rng.uniform(290, 400)
     canvas = Canvas(rng, size, rng.uniform(0.8, 1.15), height)
     half, deep = rng.uniform(140, 180), rng.uniform(170, 250)
     top, floor = -height * rng.uniform(0.38, 0.46), height * rng.uniform(0.12, 0.3)
-    shoulder = smoothstep(canvas.y, top - 10, top + 90)
-    width = 65 + (half - 65 + 45 * (1 - smoothstep(canvas.y, top + 60, top + 220)) * shoulder) * shoulder
+    shoulder = smoothstep(canvas.y, top - 40, top + 45)
+    width = 65 + (half - 65 + 60 * (1 - smoothstep(canvas.y, top + 50, top + 150)) * shoulder) * shoulder
     width = np.asarray(width, np.float32)
     body = deep * np.maximum(1 - (np.abs(canvas.x) / width) ** 2.6, 0) ** np.float32(1 / 2.6)
     body = body * (0.55 + 0.45 * smoothstep(canvas.y, top - 20, top + 120))
@@ -43,7 +43,7 @@ def chest(rng: np.random.Generator, size: int) -> Canvas:
         radius = rng.uniform(6, 28)
         canvas.soft += np.minimum(canvas.slab(at, (radius, radius * rng.uniform(0.8, 1.1)), 2 * radius), lung)
     _ribs(rng, canvas, half, deep, top, floor)
-    _spine(rng, canvas, -height / 2, height / 2, rng.uniform(15, 19), rng.uniform(21, 26), seen=0.75)
+    _spine(rng, canvas, -height / 2, height / 2, rng.uniform(15, 19), rng.uniform(21, 26), seen=rng.uniform(0.3, 0.55))
     for side in (-1, 1):
         knots = [[side * 14, top + 52], [side * 60, top + 36], [side * 110, top + 44], [side * 150, top + 22]]
         canvas.add_tube_bone(curve(knots), rng.uniform(5.5, 7.5), cortex_mm=1.6)
@@ -68,7 +68,8 @@ def _lungs(canvas: Canvas, half: float, deep: float, top: float, floor: float) -
         tall = canvas.slab((centre, middle), (half * 0.44, reach), deep * 0.8, power=2.6, edge=2.2)
         crest = floor - raised + 26 * (((canvas.x - np.float32(centre)) / np.float32(half * 0.5)) ** 2)
         # The dome is a surface in depth: the recess behind it thins out over some centimetres.
-        above = 0.86 * smoothstep(canvas.y, crest + 3, crest - 9) + 0.14 * smoothstep(canvas.y, crest + 50, crest)
+        below = np.asarray(canvas.y - crest, np.float32)
+        above = np.float32(0.86) * smoothstep(below, 3, -9) + np.float32(0.14) * smoothstep(below, 50, 0)
         lung += tall * above
     return lung
 
@@ -83,14 +84,14 @@ def _vessels(rng: np.random.Generator, canvas: Canvas, lung: Field, top: float, 
             tip = hilum + long * np.array([side * np.cos(angle), np.sin(angle)])
             bend = (hilum + tip) / 2 + rng.normal(0, 6, 2)
             knots = curve([hilum, bend, tip], 5)
-            tree += canvas.tube(knots, list(np.linspace(rng.uniform(3, 7), 0.7, len(knots))))
+            tree = np.maximum(tree, canvas.tube(knots, list(np.linspace(rng.uniform(2, 5.5), 0.7, len(knots)))))
     haze = 1 + 0.05 * canvas.noise(5) + 0.04 * canvas.noise(1.6)
     canvas.soft += np.minimum(tree, lung * np.float32(0.7)) + lung * np.float32(0.12) * (haze - 1)
 
 
 def _ribs(rng: np.random.Generator, canvas: Canvas, half: float, deep: float, top: float, floor: float) -> None:
     pitch = (floor - top) / 8.2
-    thick = rng.uniform(4.2, 6.0)
+    thick = rng.uniform(5.5, 8.0)
     droop = rng.uniform(0.8, 1.3)
     for level in range(10):
         y = top + 30 + level * pitch
@@ -187,10 +188,10 @@ def _hemipelvis(rng: np.random.Generator, canvas: Canvas, side: int, crest: floa
     )
     canvas.mineral += canvas.polygon(wing, 1.5) * (4 + 1.0 * canvas.noise(9)) + canvas.tube(wing, 3.5) * np.float32(0.5)
     socket = (side * 98, crest + 118)
-    canvas.add_bone(socket, (29, 30), 40, cancellous=0.12, cortex_mm=2)
-    canvas.add_bone((socket[0] + side * 2, socket[1] + 4), (23, 23), 46, cancellous=0.3, cortex_mm=1.5)
-    neck = [[socket[0], socket[1]], [socket[0] + side * 40, socket[1] + 28]]
-    canvas.add_tube_bone(neck, 16, cortex_mm=2.2, cancellous=0.25)
+    canvas.add_bone(socket, (29, 30), 30, cancellous=0.05, cortex_mm=1.5)
+    canvas.add_bone((socket[0] + side * 2, socket[1] + 4), (23, 23), 46, cancellous=0.16, cortex_mm=1.0)
+    neck = [[socket[0] + side * 26, socket[1] + 18], [socket[0] + side * 60, socket[1] + 46]]
+    canvas.add_tube_bone(neck, 15, cortex_mm=1.6, cancellous=0.18)
     ring = [
         [side * 84, crest + 108],
         [side * 40, crest + 136],
@@ -257,7 +258,7 @@ def breast(rng: np.random.Generator, size: int) -> Canvas:
     canvas.fat += form * (1 - share)
     if rng.random() < 0.6:
         corner = [[wall - 5, -height], [wall + rng.uniform(40, 80), -height / 2 - 2], [wall - 5, rng.uniform(0, 70)]]
-        canvas.soft += canvas.polygon(corner, 1.5) * np.float32(25)
+        canvas.soft += canvas.polygon(corner, 1.5) * form * np.float32(0.3)
     for _ in range(int(rng.integers(0, 30)) if rng.random() < 0.4 else 0):
         at = rng.normal((wall + 0.4 * reach, 10), 9)
         radius = rng.uniform(0.25, 0.8)
