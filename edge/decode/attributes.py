@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+import struct
+from collections.abc import MutableSequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
+from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from bonedge.edge.errors import NotARadiograph, UnreadableImage
 from bonedge.edge.records import Spacing
 
+from .codestream import CODEC_ERRORS
 from .window import Lut, Presentation, SampleFormat, VoiFunction, Window
+
+PARSE_ERRORS = (*CODEC_ERRORS, struct.error, BytesLengthException)
+"""What pydicom raises on bad bytes."""
 
 _KEYWORDS = (
     "SOPClassUID",
@@ -98,7 +105,8 @@ def read_attributes(header: Dataset, sop_class: UID) -> Attributes:
     Raises:
         NotARadiograph: by SOP class, modality, number of frames or colour.
         UnreadableImage: attributes without which pixels have no meaning are missing or impossible.
-        Exception: whatever pydicom raises on values it cannot convert.
+        PARSE_ERRORS: the kind or the size of the picture cannot be read. Damaged attributes that only say how it is
+            shown or how large it is in mm are left out instead.
     """
     modality = _text(header, "Modality")
     _check_kind(header, UID(str(header.get("SOPClassUID", None) or sop_class)), modality)
@@ -178,10 +186,10 @@ def _window(header: Dataset) -> Window | None:
 
 
 def _padding(header: Dataset, samples: SampleFormat, bits_allocated: int) -> tuple[int, int] | None:
-    value = header.get("PixelPaddingValue", None)
+    value = _optional(header, "PixelPaddingValue")
     if not isinstance(value, int):
         return None
-    limit = header.get("PixelPaddingRangeLimit", None)
+    limit = _optional(header, "PixelPaddingRangeLimit")
     ends = [value, limit if isinstance(limit, int) else value]
     if samples.signed:  # often written as US although the pixels are signed
         ends = [end - (1 << bits_allocated) if end >= 1 << (bits_allocated - 1) else end for end in ends]
@@ -190,12 +198,11 @@ def _padding(header: Dataset, samples: SampleFormat, bits_allocated: int) -> tup
 
 def _lut(header: Dataset, keyword: str) -> Lut | None:
     """The first item of a LUT sequence (PS3.3 C.11.1.1.1); None when absent or impossible."""
-    items = header.get(keyword, None)
-    if not items:
+    items = _optional(header, keyword)
+    if not isinstance(items, Sequence) or not items:
         return None
-    descriptor = items[0].get("LUTDescriptor", None)
-    raw = items[0].get("LUTData", None)
-    if raw is None or isinstance(descriptor, (str, bytes)) or not isinstance(descriptor, Iterable):
+    descriptor, raw = _optional(items[0], "LUTDescriptor"), _optional(items[0], "LUTData")
+    if raw is None or not isinstance(descriptor, MutableSequence) or len(descriptor) != 3:
         return None
     count, first, bits = (int(number) for number in descriptor)
     count = (count & 0xFFFF) or 0x10000
@@ -225,13 +232,21 @@ def _lut_entries(raw: Any, count: int, big_endian: bool) -> np.ndarray[Any, np.d
 def _spacing(header: Dataset) -> Spacing | None:
     """Pixel Spacing (calibrated, or at the detector), or else Imager Pixel Spacing (PS3.3 10.7)."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        value = header.get(keyword, None)
-        if value is None or isinstance(value, (str, float)) or len(value) != 2:
+        value = _optional(header, keyword)
+        if not isinstance(value, MutableSequence) or len(value) != 2:
             continue
         row, column = float(value[0]), float(value[1])
         if math.isfinite(row) and math.isfinite(column) and row > 0 and column > 0:
             return Spacing(row, column)
     return None
+
+
+def _optional(header: Dataset, keyword: str) -> Any:
+    """A value as pydicom converts it; None when absent, empty or damaged."""
+    try:
+        return header.get(keyword, None)
+    except PARSE_ERRORS:
+        return None
 
 
 def _first(header: Dataset, keyword: str) -> Any:
@@ -249,10 +264,10 @@ def _whole(header: Dataset, keyword: str, default: int) -> int:
 
 def _number(header: Dataset, keyword: str) -> float | None:
     """A finite number, or None: a broken display attribute must not cost the picture."""
-    value = _first(header, keyword)
+    value = _optional(header, keyword)
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = float(value[0] if isinstance(value, MutableSequence) else value)
+    except (IndexError, TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
 

@@ -185,6 +185,12 @@ def _decode_rle(frame: bytes, rows: int, columns: int, bits_allocated: int) -> N
         raise _missing("RLE", "pylibjpeg-rle") from error
     except CODEC_ERRORS as error:
         raise _damaged("RLE", error) from error
+    except BaseException as error:
+        # The codec is written in Rust and panics on a run that leaves its segment; the exception that this becomes
+        # is derived from BaseException and cannot be imported.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _damaged("RLE", error) from error
 
 
 def _decode_jpeg(frame: bytes) -> NDArray[np.uint8]:

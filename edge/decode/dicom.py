@@ -6,7 +6,6 @@ The header is judged before pixel data are touched.
 
 from __future__ import annotations
 
-import struct
 import warnings
 import zlib
 from io import BytesIO
@@ -28,13 +27,10 @@ from pydicom.uid import (
 from bonedge.edge.errors import UnreadableImage
 from bonedge.edge.records import Radiograph, Source
 
-from .attributes import META_TAGS, TAGS, Attributes, read_attributes
-from .codestream import CODEC_ERRORS, decode_frame, is_compressed
+from .attributes import META_TAGS, PARSE_ERRORS, TAGS, Attributes, read_attributes
+from .codestream import decode_frame, is_compressed
 from .limits import MAXIMUM_COMPRESSION, MAXIMUM_PIXELS, SMALL_BYTES, check_size
 from .window import SampleFormat, Stored, render
-
-PARSE_ERRORS = (*CODEC_ERRORS, struct.error)
-"""What pydicom raises on bad bytes."""
 
 _NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 _MAXIMUM_INFLATED = 2 * MAXIMUM_PIXELS + (64 << 20)

@@ -244,6 +244,14 @@ def test_impossible_headers(dicom, small, attributes):
         decode_bytes(dicom(small, **attributes))
 
 
+def test_rle_runs_beyond_the_picture(dicom):
+    """The codec's panic, which is not an ordinary exception, would end the run."""
+    segment = b"\xf1\x01\xf1\x01"  # 32 pixels for a picture of 16
+    frame = struct.pack("<16I", 2, 64, 64 + len(segment), *[0] * 13) + segment * 2
+    with pytest.raises(UnreadableImage, match="RLE data could not be decoded"):
+        decode_bytes(dicom(np.zeros((4, 4), np.uint16), syntax=RLELossless, frame=frame))
+
+
 def test_codestream_of_another_size(dicom, small):
     """A picture would be sheared by a header that does not belong to it."""
     with pytest.raises(UnreadableImage, match="declares 50 x 40 pixels and its compressed data 40 x 50"):

@@ -178,7 +178,5 @@ def test_unread_syntax_is_named(dicom, picture):
     """A user would not know which setting of the archive to change."""
     stored = picture(16, 16, 0, 255, "u1")
     data = dicom(stored, syntax=UID("1.2.840.10008.1.2.4.92"), frame=b"\xff\x4f" * 50)
-    with pytest.raises(
-        UnreadableImage, match=r"not read \(JPEG 2000 Part 2 .*\).*explicit VR little"
-    ):
+    with pytest.raises(UnreadableImage, match=r"not read \(JPEG 2000 Part 2 .*\).*explicit VR little"):
         decode_bytes(data)

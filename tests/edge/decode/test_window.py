@@ -248,3 +248,16 @@ def test_signed_values_are_twos_complement(bits):
     assert values[half - 1] == half - 1
     assert values[half] == -half
     assert values[(1 << bits) - 1] == -1
+
+
+@pytest.mark.parametrize(
+    "damage", [(b"WWWWWW", b"abcdef"), (b"1.5555", b"1,5555"), (b"0.1234\\0.1234", b"0,1234x0.1234")]
+)
+def test_damaged_display_attributes_do_not_cost_the_picture(dicom, picture, damage):
+    """A comma for a point in a spacing or a window would refuse a good radiograph."""
+    stored = picture(40, 50, 300, 700, "u2")
+    data = dicom(stored, WindowCenter="500", WindowWidth="123456", RescaleSlope="1.5555", RescaleIntercept="0",
+                 PixelSpacing=["0.1234", "0.1234"]).replace(b"123456", b"WWWWWW")  # fmt: skip
+    assert damage[0] in data
+    data = data.replace(*damage)
+    assert np.ptp(decode_bytes(data).pixels) > 0.9
