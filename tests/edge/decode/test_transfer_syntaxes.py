@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from openjpeg.utils import encode_array as openjpeg_encode
@@ -179,4 +181,22 @@ def test_unread_syntax_is_named(dicom, picture):
     stored = picture(16, 16, 0, 255, "u1")
     data = dicom(stored, syntax=UID("1.2.840.10008.1.2.4.92"), frame=b"\xff\x4f" * 50)
     with pytest.raises(UnreadableImage, match=r"not read \(JPEG 2000 Part 2 .*\).*explicit VR little"):
+        decode_bytes(data)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEGLSNearLossless], ids=lambda uid: uid.keyword)
+def test_jpeg_ls_without_pyjpegls(dicom, picture, monkeypatch, syntax):
+    """Workstations that are held at numpy 1 would not read JPEG-LS at all."""
+    monkeypatch.setitem(sys.modules, "jpeg_ls", None)
+    stored = picture(45, 70, 0, 4095, "u2")
+    case = windowed(stored, 12, False)
+    pixels = decode_bytes(dicom(stored, syntax=syntax, bits_stored=12, **case["window"])).pixels
+    np.testing.assert_allclose(pixels, case["expected"], atol=1e-3)
+
+
+def test_missing_codec_is_named(dicom, picture, monkeypatch):
+    """A user would search the file for a fault of the installation."""
+    data = dicom(picture(45, 70, 0, 4095, "u2"), syntax=JPEG2000Lossless)
+    monkeypatch.setitem(sys.modules, "openjpeg", None)
+    with pytest.raises(UnreadableImage, match="JPEG 2000 and pylibjpeg-openjpeg is not installed"):
         decode_bytes(data)
