@@ -88,20 +88,31 @@ def answers_here(bundle: Bundle, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def quantization_steps(model: bytes) -> dict[tuple[int, ...], float]:
-    """Shape of each output -> the distance between neighbouring values that it can take; 0 for real numbers."""
+    """Shape of each output -> how far one quantization step of its last rounded tensor moves it; 0 for real numbers.
+
+    A sigmoid at the end is fed a tensor whose steps are far coarser than its own output's (1/256): one of those moves
+    the output by up to a quarter of it, the sigmoid's steepest slope, and the output's own rounding adds its step.
+    """
     made = schema.ModelT.InitFromPackedBuf(model, 0)
     graph, steps = made.subgraphs[0], {}
-    for index in graph.outputs:
-        stored = graph.tensors[index]
-        for operator in graph.operators:
-            code = made.operatorCodes[operator.opcodeIndex]
-            kind = max(code.builtinCode, code.deprecatedBuiltinCode)
-            if index in operator.outputs and kind == schema.BuiltinOperator.DEQUANTIZE:
-                stored = graph.tensors[operator.inputs[0]]
-        quantization = stored.quantization
-        steps[tuple(graph.tensors[index].shape)] = (
-            float(quantization.scale[0]) if quantization is not None and quantization.scale is not None else 0.0
-        )
+    makers = {index: operator for operator in graph.operators for index in operator.outputs}
+
+    def is_made_by(index: int, kind: int) -> bool:
+        code = made.operatorCodes[makers[index].opcodeIndex]
+        return max(code.builtinCode, code.deprecatedBuiltinCode) == kind
+
+    def scale(index: int) -> float:
+        quantization = graph.tensors[index].quantization
+        return float(quantization.scale[0]) if quantization is not None and quantization.scale is not None else 0.0
+
+    for output in graph.outputs:
+        stored = output
+        if is_made_by(stored, schema.BuiltinOperator.DEQUANTIZE):
+            stored = makers[stored].inputs[0]
+        step = scale(stored)
+        if is_made_by(stored, schema.BuiltinOperator.LOGISTIC):
+            step += scale(makers[stored].inputs[0]) / 4
+        steps[tuple(map(int, graph.tensors[output].shape))] = step
     return steps
 
 
