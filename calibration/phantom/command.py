@@ -1,0 +1,199 @@
+"""`bonedge phantom`: a folder of simulated radiographs with their truth."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.files import write_whole
+from bonedge.edge.records import Label, Mask
+
+from .dicom import as_dicom, as_png, encode_png
+from .generate import generate
+from .records import Phantom, Regime
+from .sheet import Canvas, contact_sheet, tile
+
+INDEX = "index.jsonl"
+"""One JSON object per phantom, in order; written last, so a folder that has it is complete."""
+MASKS = "masks"
+SHEET = "sheet.png"
+_SHEET_LIMIT = 96
+_FORMAT_ENTROPY = 0xD1C0
+"""Keeps a file's encoding independent of its anatomy."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to make."""
+
+    folder: Path
+    seed: int
+    size: int
+    form: Literal["dicom", "png"]
+    labels: tuple[Label, ...]
+    """Taken in turn; empty leaves the mix to the generator."""
+    regimes: tuple[Regime, ...]
+    sheet: bool
+
+
+@click.command("phantom")
+@click.option("--count", type=click.IntRange(1, 1_000_000), required=True, help="How many pictures.")
+@click.option("--seed", type=click.IntRange(0), required=True, help="The same seed gives the same files, bit for bit.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the files; made if missing.")
+@click.option(
+    "--format", "form", type=click.Choice(["dicom", "png"]), default="dicom", show_default=True,
+    help="DICOM varies as modalities do; PNG is the displayed picture, 16 bit.",
+)  # fmt: skip
+@click.option("--size", type=click.IntRange(128, 4096), default=640, show_default=True, help="Long side in pixels.")
+@click.option(
+    "--label", "labels", multiple=True, type=click.Choice([label.value for label in Label]),
+    help="Only these, in turn; abstain is a picture without a limb.  [default: a training mix]",
+)  # fmt: skip
+@click.option(
+    "--regime", "regimes", multiple=True, type=click.Choice([regime.value for regime in Regime]),
+    help="Only these difficulties, in turn.  [default: all]",
+)  # fmt: skip
+@click.option("--sheet", is_flag=True, help=f"Also draw a contact sheet of the first {_SHEET_LIMIT}, {SHEET}.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes.  [default: one per processor]")
+def command(
+    count: int,
+    seed: int,
+    output: Path,
+    form: Literal["dicom", "png"],
+    size: int,
+    labels: tuple[str, ...],
+    regimes: tuple[str, ...],
+    sheet: bool,
+    jobs: int | None,
+) -> None:
+    """Simulate radiographs of limbs, with and without bone tumours, and a few pictures of something else.
+
+    Pictures go into the output folder, their exact lesion and long-bone masks into its folder masks, and what is
+    known about each into index.jsonl. They are physics-based simulations, not patients.
+    """
+    order = Order(output, seed, size, form, tuple(map(Label, labels)), tuple(map(Regime, regimes)), sheet)
+    make(order, count, jobs or len(os.sched_getaffinity(0)))
+
+
+def make(order: Order, count: int, jobs: int) -> None:
+    """Make phantoms 0..count-1 of the order's seed with `jobs` processes; progress goes to standard error.
+
+    Raises:
+        InvalidConfiguration: the folder cannot be made or does not take the files.
+    """
+    try:
+        (order.folder / MASKS).mkdir(parents=True, exist_ok=True)
+        # An index of an earlier order must not vouch for files of this one.
+        (order.folder / INDEX).unlink(missing_ok=True)
+        lines, tiles = [], []
+        with _made(order, count, jobs) as results, _progress(count) as advance:
+            for record, thumbnail in results:
+                lines.append(json.dumps(record))
+                if thumbnail is not None:
+                    tiles.append(thumbnail)
+                advance()
+        if tiles:
+            write_whole(order.folder / SHEET, encode_png(contact_sheet(tiles)))
+        write_whole(order.folder / INDEX, ("\n".join(lines) + "\n").encode())
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"{order.folder}: cannot be written ({error.strerror}); give another --output or free some space"
+        ) from error
+    click.echo(f"{count} phantoms in {click.format_filename(order.folder)}, described in {INDEX}.", err=True)
+
+
+def write_phantom(order: Order, index: int) -> tuple[dict[str, Any], Canvas | None]:
+    """Make one phantom and write its three files. Returns its line of the index, and its tile when asked for."""
+    phantom = generate(order.seed, index, size=order.size, **_wanted(order, index))
+    name = f"phantom-{order.seed}-{index:05d}"
+    file = f"{name}.dcm" if order.form == "dicom" else f"{name}.png"
+    content = as_dicom(phantom, encoding_rng(order.seed, index)) if order.form == "dicom" else as_png(phantom)
+    (order.folder / file).write_bytes(content)
+    masks = {"lesion": phantom.lesion_mask, "bone": phantom.bone_mask}
+    for kind, mask in masks.items():
+        (order.folder / MASKS / f"{name}.{kind}.png").write_bytes(encode_png(_mask_pixels(mask)))
+    thumbnail = tile(phantom) if order.sheet and index < _SHEET_LIMIT else None
+    return _described(phantom, order.seed, index, file, name), thumbnail
+
+
+def encoding_rng(seed: int, index: int) -> np.random.Generator:
+    """What decides how phantom `index` of `seed` is encoded as a file."""
+    return np.random.default_rng(np.random.SeedSequence((_FORMAT_ENTROPY, seed, index)))
+
+
+def _wanted(order: Order, index: int) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
+    if order.labels:
+        wanted["label"] = order.labels[index % len(order.labels)]
+    if order.regimes:
+        wanted["regime"] = order.regimes[index // max(1, len(order.labels)) % len(order.regimes)]
+    return wanted
+
+
+def _described(phantom: Phantom, seed: int, index: int, file: str, name: str) -> dict[str, Any]:
+    """One line of the index; paths are relative to the folder."""
+    return {
+        "file": file,
+        "lesion_mask": f"{MASKS}/{name}.lesion.png",
+        "bone_mask": f"{MASKS}/{name}.bone.png",
+        "label": phantom.label.value,
+        "region": phantom.region.value,
+        "family": phantom.family,
+        "regime": phantom.regime.value,
+        "semiology": phantom.semiology,
+        "spacing_mm": phantom.spacing_mm,
+        "seed": seed,
+        "index": index,
+    }
+
+
+def _mask_pixels(mask: Mask) -> NDArray[np.uint8]:
+    return mask.astype(np.uint8) * np.uint8(255)
+
+
+@contextmanager
+def _made(order: Order, count: int, jobs: int) -> Iterator[Iterator[tuple[dict[str, Any], Canvas | None]]]:
+    """All phantoms in order, made in this process or in `jobs` others."""
+    if min(jobs, count) == 1:
+        yield (write_phantom(order, index) for index in range(count))
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, count), context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        try:
+            yield pool.map(write_phantom, [order] * count, range(count), chunksize=4)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _progress(count: int) -> Iterator[Any]:
+    """A bar on standard error while it is a terminal; yields what to call after each phantom."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("Simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("phantoms", total=count)
+        yield lambda: progress.advance(task)
