@@ -1,0 +1,104 @@
+"""A trained pair as `bonedge train` leaves it: two Keras models and the numbers that they are run with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.manifest import Abstention, Decision, Preprocessing, Training
+
+from .quiet import frameworks, muffled
+
+SEGMENTER = "segmenter.keras"
+CLASSIFIER = "classifier.keras"
+OPERATION = "operation.json"
+
+
+class Operation(BaseModel):
+    """The whole of operation.json: what was fitted beside the weights, in the manifest's own words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preprocessing: Preprocessing = Preprocessing()
+    decision: Decision = Decision()
+    abstention: Abstention
+    training: Training
+
+
+@dataclass(frozen=True)
+class TrainedPair:
+    """Both networks in memory, checked against each other and against operation.json."""
+
+    segmenter: Any
+    """keras.Model: float32 "batch S S 1" -> {maps: float32 "batch S S 2", features: float32 "batch C"}."""
+    classifier: Any
+    """keras.Model: float32 "batch K K 3" -> logits float32 "batch 3"."""
+    operation: Operation
+
+    @classmethod
+    def open(cls, folder: Path) -> TrainedPair:
+        """Read the three files of `folder`.
+
+        Raises:
+            InvalidConfiguration: a file is missing or damaged, or the models do not fit operation.json.
+        """
+        missing = [name for name in (SEGMENTER, CLASSIFIER, OPERATION) if not (folder / name).is_file()]
+        if missing:
+            raise InvalidConfiguration(
+                f"{folder} holds no {missing[0]}; give the folder that 'bonedge train' wrote, with {SEGMENTER}, "
+                f"{CLASSIFIER} and {OPERATION}"
+            )
+        operation = _operation(folder / OPERATION)
+        pair = cls(_model(folder / SEGMENTER), _model(folder / CLASSIFIER), operation)
+        _check(folder, pair)
+        return pair
+
+
+def _operation(file: Path) -> Operation:
+    try:
+        return Operation.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        else:
+            reason = error.strerror or str(error)
+        raise InvalidConfiguration(f"{file}: {reason}; train the pair again or correct the file") from error
+
+
+def _model(file: Path) -> Any:
+    frameworks()
+    import keras
+
+    try:
+        with muffled(replay=False):
+            return keras.saving.load_model(file, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidConfiguration(f"{file} cannot be loaded as a Keras model ({reason}); train it again") from error
+
+
+def _check(folder: Path, pair: TrainedPair) -> None:
+    p = pair.operation.preprocessing
+    s, k = p.segmenter_side_px, p.classifier_side_px
+    features = len(pair.operation.abstention.feature_mean)
+    outputs = pair.segmenter.output_shape
+    found = {
+        "segmenter's input": (tuple(pair.segmenter.input_shape[1:]), (s, s, 1)),
+        "segmenter's outputs": (
+            {name: tuple(shape[1:]) for name, shape in outputs.items()} if isinstance(outputs, dict) else outputs,
+            {"maps": (s, s, 2), "features": (features,)},
+        ),
+        "classifier's input": (tuple(pair.classifier.input_shape[1:]), (k, k, 3)),
+        "classifier's output": (pair.classifier.output_shape[1:], (3,)),
+    }
+    for what, (is_shape, wanted) in found.items():
+        if is_shape != wanted:
+            raise InvalidConfiguration(
+                f"{folder}: the {what} should be {wanted} by {OPERATION} but is {is_shape}; "
+                "the files belong to different trainings"
+            )
