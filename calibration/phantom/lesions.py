@@ -64,7 +64,7 @@ FAMILIES: tuple[Family, ...] = (
         ("IB",), ("lytic",), ("none",), 0.1, 0.15, 0,
     ),
     Family(
-        "osteochondroma", False, ("metaphysis",), (20, 42), (0.8, 1.3), (1.25, 1.45),
+        "osteochondroma", False, ("metaphysis",), (20, 42), (0.8, 1.3), (1.0, 1.12),
         ("IB",), ("exostosis",), ("none",), 0.16, 0, 0,
     ),
     Family(

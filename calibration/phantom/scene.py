@@ -235,7 +235,7 @@ def _diseased(
     host = _projected_half_width(bone, frame, patient.at_mm)
     half_length = lesion.length_mm / 2
     half_width = min(lesion.width_mm / 2, host * (1.0 if not family.malignant else 1.25))
-    if lesion.eccentricity > 1:
+    if lesion.matrix == "exostosis":
         centre_x = lesion.side * host * lesion.eccentricity
     else:
         centre_x = lesion.side * lesion.eccentricity * max(host - 0.55 * half_width, 0.2 * host)
@@ -244,7 +244,7 @@ def _diseased(
     shape = outline(rng, dx, dz, half_width, half_length, family.lobulation)
     depth_middle = _depth_middle(bone, frame)
     half_depth = np.float32(min(1.15 * half_width, 1.2 * host))
-    depth_shift = np.float32(rng.uniform(-0.25, 0.25) * host * (0 if lesion.eccentricity > 1 else 1))
+    depth_shift = np.float32(rng.uniform(-0.25, 0.25) * host * (0 if lesion.matrix == "exostosis" else 1))
 
     def ball(scale: float, extra_mm: float = 0.0) -> Chord:
         reach = np.sqrt(np.maximum(1 - (shape.radius / np.float32(scale)) ** 2, 0))
