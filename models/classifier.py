@@ -1,0 +1,99 @@
+"""EfficientNetB0 (Tan and Le, ICML 2019), made fit for eight bits.
+
+Same blocks, widths, kernels, squeeze-and-excitation and parameters as `keras.applications`. Two things change:
+
+- swish becomes ReLU6, as in EfficientNet-Lite (Google, 2020, made for the same reason). Swish has a long negative tail
+  of tiny values and no upper end, so int8 steps are either too coarse or clip; ReLU6 is 0..6 for every layer and is
+  fused into the convolution;
+- the application's own Rescaling and Normalization layers are gone: normalisation happens once, in
+  `bonedge.edge.preprocess`, with the numbers of the bundle's manifest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.records import CLASSES
+
+from .ranges import near_one
+
+
+def build_classifier(
+    side: int = 299, *, weights: Path | None = None, dropout: float = 0.2, range_penalty: float = 0.0
+) -> Any:
+    """The network as a `keras.Model`, randomly initialised or from a file.
+
+    The weights do not depend on `side`, so that training may begin small and end at the run-time size.
+
+    Args:
+        side: of the square input, pixels.
+        weights: a local .keras, .weights.h5 or (keras.applications, without top) .h5 file for transfer learning.
+        dropout: before the last layer, 0..1.
+        range_penalty: see `bonedge.models.ranges`.
+
+    Returns:
+        float32 "batch side side 3" (normalised grey, three times) -> logits float32 "batch 3" in the order of
+        `bonedge.edge.records.CLASSES`.
+
+    Raises:
+        InvalidConfiguration: `weights` cannot be used.
+    """
+    import keras
+    from keras import layers
+
+    original = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(side, side, 3))
+
+    def quantizable(layer: Any) -> Any:
+        config = layer.get_config()
+        if isinstance(layer, (layers.Rescaling, layers.Normalization)):
+            return layers.Identity(name=layer.name)
+        if config.get("activation") == "swish":
+            config["activation"] = "relu6"
+        if isinstance(layer, layers.BatchNormalization):
+            config["gamma_regularizer"] = near_one(range_penalty)
+        return type(layer).from_config(config)
+
+    blocks = keras.models.clone_model(original, clone_function=quantizable)
+    x = layers.GlobalAveragePooling2D(name="pool")(blocks.output)
+    x = layers.Dropout(dropout, name="top_dropout")(x)
+    logits = layers.Dense(len(CLASSES), name="logits")(x)
+    model = keras.Model(blocks.input, logits, name="classifier")
+    if weights is not None:
+        _transfer(model, weights)
+    return model
+
+
+def _transfer(model: Any, file: Path) -> None:
+    """Copy every layer of the same name and shapes from a file into `model`."""
+    import keras
+
+    if str(file) == "imagenet":
+        raise InvalidConfiguration(
+            "--weights imagenet would need the network, which bonedge never uses: download efficientnetb0_notop.h5 "
+            "elsewhere and give its path"
+        )
+    if not file.is_file():
+        raise InvalidConfiguration(f"--weights {file}: there is no such file")
+    try:
+        if file.suffix == ".keras":
+            donor = keras.models.load_model(file, compile=False)
+        elif file.name.endswith(".weights.h5"):
+            donor = build_classifier(model.input_shape[1])
+            donor.load_weights(file)
+        else:
+            donor = keras.applications.EfficientNetB0(include_top=False, weights=None)
+            donor.load_weights(file)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidConfiguration(f"--weights {file}: these are not weights of EfficientNetB0 ({reason})") from error
+    given = {layer.name: layer.get_weights() for layer in donor.layers}
+    copied = 0
+    for layer in model.layers:
+        wanted, offered = layer.get_weights(), given.get(layer.name, [])
+        if wanted and [w.shape for w in wanted] == [w.shape for w in offered]:
+            layer.set_weights(offered)
+            copied += 1
+    if copied == 0:
+        raise InvalidConfiguration(f"--weights {file}: no layer fits EfficientNetB0")

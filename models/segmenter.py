@@ -1,0 +1,73 @@
+"""A compact U-Net that marks long bones and lesions.
+
+U-Net: Ronneberger, Fischer and Brox, MICCAI 2015. What differs, and why:
+
+- the first convolution halves the picture and the logits are doubled back bilinearly at the end: a quarter of the
+  work, and a lesion's outline is not known better than two pixels of the 256 grid anyway;
+- every convolution is followed by batch normalisation (folded away in conversion) and ReLU6, whose fixed range
+  0..6 gives int8 activations a step that no outlier can stretch;
+- it goes up by nearest-neighbour upsampling and a 1 x 1 convolution instead of a transposed convolution, which
+  quantizes badly and breaks converters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .ranges import near_one
+
+CHANNELS = (16, 32, 64, 128, 192)
+"""Per level, from half the input's resolution down to the bottleneck at 1/32."""
+
+
+def build_segmenter(side: int = 256, *, range_penalty: float = 0.0) -> Any:
+    """The untrained network as a `keras.Model`.
+
+    Args:
+        side: of the square input, pixels; a multiple of 32.
+        range_penalty: strength of the pull of batch normalisation's scales towards 1, see `bonedge.models.ranges`.
+
+    Returns:
+        float32 "batch side side 1" (normalised grey) -> dict with `maps`, float32 "batch side side 2",
+        (long bone, lesion) probabilities 0..1, and `features`, float32 "batch channels", the pooled bottleneck.
+    """
+    import keras
+    from keras import layers
+
+    if side % (2 ** len(CHANNELS)):
+        raise ValueError(f"the segmenter's side must be a multiple of {2 ** len(CHANNELS)}, not {side}")
+
+    def convolve(x: Any, channels: int, name: str, *, kernel: int = 3, strides: int = 1) -> Any:
+        x = layers.Conv2D(channels, kernel, strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
+        x = layers.BatchNormalization(gamma_regularizer=near_one(range_penalty), name=f"{name}_bn")(x)
+        return layers.ReLU(6.0, name=f"{name}_relu")(x)
+
+    picture = layers.Input((side, side, 1), name="picture")
+    x = picture
+    skips = []
+    for level, channels in enumerate(CHANNELS):
+        if level == 0:
+            x = convolve(x, channels, "down0_stem", strides=2)
+        else:
+            x = layers.MaxPooling2D(name=f"down{level}_pool")(x)
+            x = convolve(x, channels, f"down{level}_a")
+        x = convolve(x, channels, f"down{level}_b")
+        skips.append(x)
+    features = layers.GlobalAveragePooling2D(name="features")(x)
+    for level in range(len(CHANNELS) - 2, -1, -1):
+        x = convolve(x, CHANNELS[level], f"up{level}_narrow", kernel=1)
+        x = layers.UpSampling2D(interpolation="nearest", name=f"up{level}_double")(x)
+        x = layers.Concatenate(name=f"up{level}_join")([x, skips[level]])
+        x = convolve(x, CHANNELS[level], f"up{level}_a")
+        x = convolve(x, CHANNELS[level], f"up{level}_b")
+    x = layers.Conv2D(2, 1, name="half_logits")(x)
+    logits = layers.UpSampling2D(interpolation="bilinear", name="logits")(x)
+    maps = layers.Activation("sigmoid", name="maps")(logits)
+    return keras.Model(picture, {"maps": maps, "features": features}, name="segmenter")
+
+
+def trainable_view(segmenter: Any) -> Any:
+    """The same layers with the map logits as the only output: what the loss is computed on."""
+    import keras
+
+    return keras.Model(segmenter.input, segmenter.get_layer("logits").output, name="segmenter_logits")
