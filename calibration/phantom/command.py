@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +16,8 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
 from bonedge.edge.records import Label, Mask
 
-from .dicom import as_dicom, as_png, encode_png
+from ..production import produce
+from .dicom import as_dicom, as_png, encode_png, encoding_rng
 from .generate import generate
 from .records import Phantom, Regime
 from .sheet import Canvas, contact_sheet, tile
@@ -31,8 +27,6 @@ INDEX = "index.jsonl"
 MASKS = "masks"
 SHEET = "sheet.png"
 _SHEET_LIMIT = 96
-_FORMAT_ENTROPY = 0xD1C0
-"""Keeps a file's encoding independent of its anatomy."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +79,11 @@ def command(
     known about each into index.jsonl. They are physics-based simulations, not patients.
     """
     order = Order(output, seed, size, form, tuple(map(Label, labels)), tuple(map(Regime, regimes)), sheet)
-    make(order, count, jobs or len(os.sched_getaffinity(0)))
+    make(order, count, jobs)
 
 
-def make(order: Order, count: int, jobs: int) -> None:
-    """Make phantoms 0..count-1 of the order's seed with `jobs` processes; progress goes to standard error.
+def make(order: Order, count: int, jobs: int | None = None) -> None:
+    """Make phantoms 0..count-1 of the order's seed with `jobs` processes, by default one per processor.
 
     Raises:
         InvalidConfiguration: the folder cannot be made or does not take the files.
@@ -99,12 +93,10 @@ def make(order: Order, count: int, jobs: int) -> None:
         # An index of an earlier order must not vouch for files of this one.
         (order.folder / INDEX).unlink(missing_ok=True)
         lines, tiles = [], []
-        with _made(order, count, jobs) as results, _progress(count) as advance:
-            for record, thumbnail in results:
-                lines.append(json.dumps(record))
-                if thumbnail is not None:
-                    tiles.append(thumbnail)
-                advance()
+        for record, thumbnail in produce(partial(write_phantom, order), count, jobs=jobs, title="Simulating"):
+            lines.append(json.dumps(record))
+            if thumbnail is not None:
+                tiles.append(thumbnail)
         if tiles:
             write_whole(order.folder / SHEET, encode_png(contact_sheet(tiles)))
         write_whole(order.folder / INDEX, ("\n".join(lines) + "\n").encode())
@@ -127,11 +119,6 @@ def write_phantom(order: Order, index: int) -> tuple[dict[str, Any], Canvas | No
         (order.folder / MASKS / f"{name}.{kind}.png").write_bytes(encode_png(_mask_pixels(mask)))
     thumbnail = tile(phantom) if order.sheet and index < _SHEET_LIMIT else None
     return _described(phantom, order.seed, index, file, name), thumbnail
-
-
-def encoding_rng(seed: int, index: int) -> np.random.Generator:
-    """What decides how phantom `index` of `seed` is encoded as a file."""
-    return np.random.default_rng(np.random.SeedSequence((_FORMAT_ENTROPY, seed, index)))
 
 
 def _wanted(order: Order, index: int) -> dict[str, Any]:
@@ -162,38 +149,3 @@ def _described(phantom: Phantom, seed: int, index: int, file: str, name: str) ->
 
 def _mask_pixels(mask: Mask) -> NDArray[np.uint8]:
     return mask.astype(np.uint8) * np.uint8(255)
-
-
-@contextmanager
-def _made(order: Order, count: int, jobs: int) -> Iterator[Iterator[tuple[dict[str, Any], Canvas | None]]]:
-    """All phantoms in order, made in this process or in `jobs` others."""
-    if min(jobs, count) == 1:
-        yield (write_phantom(order, index) for index in range(count))
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, count), context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        try:
-            yield pool.map(write_phantom, [order] * count, range(count), chunksize=4)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-@contextmanager
-def _progress(count: int) -> Iterator[Any]:
-    """A bar on standard error while it is a terminal; yields what to call after each phantom."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("Simulating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("phantoms", total=count)
-        yield lambda: progress.advance(task)

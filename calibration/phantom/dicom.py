@@ -33,6 +33,7 @@ from .records import Phantom, Region
 Values = NDArray[np.float64]
 
 _IMPLEMENTATION = UID("2.25.219083547138219806410632098715203647581")
+_ENTROPY = 0xD1C0
 _SYNTAXES = {
     ExplicitVRLittleEndian: 0.3,
     ImplicitVRLittleEndian: 0.15,
@@ -90,6 +91,11 @@ def as_dicom(phantom: Phantom, rng: np.random.Generator) -> bytes:
     stored = to_stored(window.invert(1 - grey if inverted else grey))
     _put_pixels(dataset, np.clip(np.rint(stored), 0, 2**bits - 1).astype("<u2"), bits)
     return _written(dataset, rng)
+
+
+def encoding_rng(seed: int, index: int) -> np.random.Generator:
+    """What decides how phantom `index` of set `seed` is encoded; apart from what decides its anatomy."""
+    return np.random.default_rng(np.random.SeedSequence((_ENTROPY, seed, index)))
 
 
 def as_png(phantom: Phantom) -> bytes:

@@ -38,7 +38,7 @@ def tile(phantom: Phantom, side: int = 240) -> Canvas:
     scale = side / max(rows, columns)
     shape = (max(1, round(columns * scale)), max(1, round(rows * scale)))
     grey = cv2.resize(phantom.pixels, shape, interpolation=cv2.INTER_AREA)
-    plain = cv2.cvtColor(np.rint(grey * 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    plain = np.repeat(np.rint(grey * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     outlined = plain.copy()
     _outline(outlined, phantom.bone_mask, _BONE)
     _outline(outlined, phantom.lesion_mask, _LESION)

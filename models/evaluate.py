@@ -1,0 +1,264 @@
+"""`bonedge evaluate`: a bundle against phantoms that it has never seen, through the pipeline of `bonedge predict`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
+from bonedge.calibration.phantom.generate import generate
+from bonedge.calibration.phantom.records import Regime
+from bonedge.calibration.production import produce
+from bonedge.edge.bundle import Bundle, bundled_default
+from bonedge.edge.decode import decode_bytes
+from bonedge.edge.engines import DEVICES, ENGINES, load
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.files import write_whole
+from bonedge.edge.pipeline import Pipeline
+from bonedge.edge.records import CLASSES, NOTICE, Label, Mask
+
+from .metrics import VERDICTS, Estimate, binary, confusion, dice, segmentation, three_class, wilson
+
+_RESAMPLING_ENTROPY = 0xE7A1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One phantom as a file, and what is true of it."""
+
+    index: int
+    truth: Label
+    regime: Regime
+    family: str
+    content: bytes
+    """A DICOM file."""
+    rows: int
+    columns: int
+    packed_mask: NDArray[np.uint8]
+    """The lesion mask, eight pixels to a byte."""
+
+    @property
+    def lesion_mask(self) -> Mask:
+        """bool "rows columns"."""
+        bits = np.unpackbits(self.packed_mask, count=self.rows * self.columns)
+        return bits.reshape(self.rows, self.columns).astype(np.bool_)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One phantom's verdict: a line of the file that `--verdicts` writes."""
+
+    seed: int
+    index: int
+    truth: Label
+    regime: Regime
+    family: str
+    verdict: Label
+    probabilities: dict[str, float]
+    dice: float | None
+    """Of the outline on the original grid; 0 for a missed lesion, None where there is no lesion to find."""
+
+
+@click.command("evaluate")
+@click.option("--phantoms", type=click.IntRange(9), default=600, show_default=True, help="How many pictures.")
+@click.option("--seed", type=click.IntRange(0), required=True, help="Of the phantoms; not one of the training's.")
+@click.option("--bundle", "folder", type=click.Path(path_type=Path), help="Model bundle.  [default: bonedge's own]")
+@click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="CPU", show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), help="Of the engine.  [default: one per processor, at most 4]")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes that simulate.  [default: one per processor]")
+@click.option("--verdicts", type=click.Path(path_type=Path), help="Write each phantom's verdict there, as JSON lines.")
+@click.option("--compare", type=click.Path(path_type=Path), help="Verdicts of another run: report how many agree.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def command(
+    phantoms: int,
+    seed: int,
+    folder: Path | None,
+    engine: Any,
+    device: str,
+    threads: int | None,
+    jobs: int | None,
+    verdicts: Path | None,
+    compare: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure a bundle on simulated radiographs whose truth is known.
+
+    Normal, benign and malignant in equal parts, overt, typical and subtle alike, each encoded as DICOM, decoded and
+    examined as `bonedge predict` does. To abstain counts as wrong. Every figure has a 95 % confidence interval. What
+    is measured on phantoms proves the machinery, not medicine.
+    """
+    other = None if compare is None else read_verdicts(compare, seed)
+    bundle = Bundle.open(folder if folder is not None else bundled_default())
+    if seed in bundle.manifest.training.phantom_seeds:
+        raise InvalidConfiguration(
+            f"seed {seed} was used to make {bundle.manifest.name} {bundle.manifest.version}; "
+            "results on it would flatter: take another --seed"
+        )
+    networks = load(bundle, engine=engine, device=device, threads=threads)
+    outcomes = examine(Pipeline(bundle, networks), seed, phantoms, jobs)
+    document: dict[str, Any] = {
+        "notice": NOTICE,
+        "bundle": {"name": bundle.manifest.name, "version": bundle.manifest.version, "digest": bundle.digest},
+        "engine": asdict(networks.description),
+        "seed": seed,
+        "phantoms": phantoms,
+        **summarise(outcomes, seed),
+        "regimes": {
+            regime.value: summarise([outcome for outcome in outcomes if outcome.regime is regime], seed)
+            for regime in Regime
+        },
+    }
+    if compare is not None and other is not None:
+        document["compared"] = {"with": click.format_filename(compare), **agreement(outcomes, other)}
+    if verdicts is not None:
+        _write_verdicts(verdicts, outcomes)
+    if as_json:
+        click.echo(json.dumps(document))
+    else:
+        _print_tables(document)
+
+
+def examine(pipeline: Pipeline, seed: int, count: int, jobs: int | None = None) -> list[Outcome]:
+    """The pipeline's verdicts on phantoms 0..count-1 of `seed`, classes and regimes in turn."""
+    outcomes = []
+    for sample in produce(partial(simulate, seed), count, jobs=jobs, title="Evaluating"):
+        examination = pipeline.examine(decode_bytes(sample.content))
+        truth = sample.lesion_mask
+        outcomes.append(
+            Outcome(
+                seed=seed,
+                index=sample.index,
+                truth=sample.truth,
+                regime=sample.regime,
+                family=sample.family,
+                verdict=examination.verdict.label,
+                probabilities={label.value: value for label, value in examination.verdict.probabilities.items()},
+                dice=dice(examination.segmentation.mask, truth) if truth.any() else None,
+            )
+        )
+    return outcomes
+
+
+def simulate(seed: int, index: int) -> Sample:
+    """Phantom `index` of an evaluation set: its class and regime follow from the index."""
+    label = CLASSES[index % len(CLASSES)]
+    regime = tuple(Regime)[index // len(CLASSES) % len(Regime)]
+    phantom = generate(seed, index, label=label, regime=regime)
+    return Sample(
+        index=index,
+        truth=label,
+        regime=regime,
+        family=phantom.family,
+        content=as_dicom(phantom, encoding_rng(seed, index)),
+        rows=phantom.pixels.shape[0],
+        columns=phantom.pixels.shape[1],
+        packed_mask=np.packbits(phantom.lesion_mask),
+    )
+
+
+def summarise(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
+    """binary, three_class, segmentation, abstained and confusion of the outcomes; `seed` fixes the resampling."""
+    rng = np.random.default_rng((_RESAMPLING_ENTROPY, seed))
+    counts = confusion(
+        np.array([CLASSES.index(outcome.truth) for outcome in outcomes], np.int64),
+        np.array([VERDICTS.index(outcome.verdict) for outcome in outcomes], np.int64),
+    )
+    dices = np.array([outcome.dice for outcome in outcomes if outcome.dice is not None], np.float64)
+    figures = {
+        "binary": binary(counts, rng),
+        "three_class": three_class(counts, rng),
+        "segmentation": segmentation(dices, rng),
+    }
+    return {
+        **{part: {name: asdict(figure) for name, figure in group.items()} for part, group in figures.items()},
+        "abstained": asdict(wilson(int(counts[:, -1].sum()), int(counts.sum()))),
+        "confusion": {
+            truth.value: {verdict.value: int(count) for verdict, count in zip(VERDICTS, row, strict=True)}
+            for truth, row in zip(CLASSES, counts, strict=True)
+        },
+    }
+
+
+def agreement(outcomes: Iterable[Outcome], other: dict[int, Label]) -> dict[str, Any]:
+    """How many phantoms both runs examined, and the share of them with the same verdict.
+
+    Raises:
+        InvalidConfiguration: they have no phantom in common.
+    """
+    same = [outcome.verdict is other[outcome.index] for outcome in outcomes if outcome.index in other]
+    if not same:
+        raise InvalidConfiguration("the two runs have no phantom in common; evaluate as many in both")
+    return {"phantoms": len(same), "agreement": asdict(wilson(sum(same), len(same)))}
+
+
+def read_verdicts(path: Path, seed: int) -> dict[int, Label]:
+    """The verdicts by index in a file that `--verdicts` wrote.
+
+    Raises:
+        InvalidConfiguration: it cannot be read, or holds verdicts on another seed's phantoms.
+    """
+    try:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        found = {int(line["index"]): Label(line["verdict"]) for line in lines}
+        seeds = {line["seed"] for line in lines}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidConfiguration(f"{path}: is not a file that --verdicts wrote; give another --compare") from error
+    if seeds != {seed}:
+        raise InvalidConfiguration(f"{path}: holds verdicts on another seed than {seed}; evaluate both on one seed")
+    return found
+
+
+def _write_verdicts(path: Path, outcomes: Iterable[Outcome]) -> None:
+    try:
+        write_whole(path, "".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes).encode())
+    except OSError as error:
+        raise InvalidConfiguration(f"{path}: cannot be written ({error.strerror}); give another --verdicts") from error
+
+
+def _print_tables(document: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    bundle, engine = document["bundle"], document["engine"]
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{bundle['name']} {bundle['version']} ({engine['name']} {engine['precision']} on {engine['device']}), "
+        f"{document['phantoms']} phantoms of seed {document['seed']}",
+    )
+    parts = {"all": document, **document["regimes"]}
+    for heading in ("95 % confidence interval", *parts):
+        table.add_column(heading, justify="left" if heading.startswith("95") else "right", no_wrap=True)
+    for group in ("binary", "three_class", "segmentation"):
+        for name in document[group]:
+            cells = (_shown(part[group][name]) for part in parts.values())
+            table.add_row(f"{group} {name}".replace("_", " "), *cells)
+    table.add_row("abstained", *(_shown(part["abstained"]) for part in parts.values()))
+    truths = Table(box=box.SIMPLE_HEAD)
+    for heading in ("truth \\ verdict", *(verdict.value for verdict in VERDICTS)):
+        truths.add_column(heading, justify="left" if "truth" in heading else "right")
+    for truth, row in document["confusion"].items():
+        truths.add_row(truth, *map(str, row.values()))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(truths)
+    if "compared" in document:
+        compared = document["compared"]
+        console.print(f"Same verdict as {compared['with']}: {_shown(compared['agreement'])}", markup=False)
+    console.print(NOTICE, markup=False, style="dim")
+
+
+def _shown(figure: dict[str, float | None]) -> str:
+    estimate = Estimate(**figure)
+    if estimate.value is None:
+        return "-"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
