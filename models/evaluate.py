@@ -25,9 +25,10 @@ from bonedge.edge.files import write_whole
 from bonedge.edge.pipeline import Pipeline
 from bonedge.edge.records import CLASSES, NOTICE, Label, Mask
 
-from .metrics import VERDICTS, Estimate, binary, confusion, dice, segmentation, three_class, wilson
+from .metrics import VERDICTS, binary, confusion, dice, segmentation, three_class, wilson
 
 _RESAMPLING_ENTROPY = 0xE7A1
+_TABLE_WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -236,12 +237,13 @@ def _print_tables(document: dict[str, Any]) -> None:
         f"{document['phantoms']} phantoms of seed {document['seed']}",
     )
     parts = {"all": document, **document["regimes"]}
-    for heading in ("95 % confidence interval", *parts):
-        table.add_column(heading, justify="left" if heading.startswith("95") else "right", no_wrap=True)
+    table.add_column("% (95 % interval)", no_wrap=True)
+    for part in parts:
+        table.add_column(part, justify="right", no_wrap=True)
     for group in ("binary", "three_class", "segmentation"):
         for name in document[group]:
             cells = (_shown(part[group][name]) for part in parts.values())
-            table.add_row(f"{group} {name}".replace("_", " "), *cells)
+            table.add_row(name.replace("_", " "), *cells)
     table.add_row("abstained", *(_shown(part["abstained"]) for part in parts.values()))
     truths = Table(box=box.SIMPLE_HEAD)
     for heading in ("truth \\ verdict", *(verdict.value for verdict in VERDICTS)):
@@ -249,6 +251,8 @@ def _print_tables(document: dict[str, Any]) -> None:
     for truth, row in document["confusion"].items():
         truths.add_row(truth, *map(str, row.values()))
     console = Console(highlight=False)
+    # In a pipe the width is unknown: wide enough for whole figures.
+    console.width = max(console.width, _TABLE_WIDTH)
     console.print(table)
     console.print(truths)
     if "compared" in document:
@@ -258,7 +262,7 @@ def _print_tables(document: dict[str, Any]) -> None:
 
 
 def _shown(figure: dict[str, float | None]) -> str:
-    estimate = Estimate(**figure)
-    if estimate.value is None:
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    if value is None or low is None or high is None:
         return "-"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
+    return f"{100 * value:.1f} ({100 * low:.1f}-{100 * high:.1f})"

@@ -94,7 +94,9 @@ def wilson(successes: int, trials: int) -> Estimate:
     denominator = 1 + _Z**2 / trials
     centre = (share + _Z**2 / (2 * trials)) / denominator
     half = _Z * np.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2)) / denominator
-    return Estimate(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    # The interval of none begins at 0 and that of all ends at 1, exactly; rounding would leave it short of them.
+    low = 0.0 if successes == 0 else float(centre - half)
+    return Estimate(share, low, 1.0 if successes == trials else float(centre + half))
 
 
 def binary_f1(counts: Counts) -> NDArray[np.float64]:

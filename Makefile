@@ -1,0 +1,109 @@
+# bonedge: what there is to do.
+#
+#   make demo                 try it: runtime environment, example radiographs, verdicts
+#   make test                 full environment and the whole test suite
+#   make lint                 ruff, mypy, import arrows
+#   make test-runtime         the runtime's tests where TensorFlow is not installed
+#   make test-tflite-runtime  the same bundle under tflite-runtime 2.14 and numpy 1 (needs Python 3.11)
+#   make train                phantoms, training and conversion of the released models, from a seed
+#   make clean                remove what the others made, environments included
+
+# Any Python from 3.11 on.
+PYTHON ?= python3
+# What make demo and make evaluate run; empty is the bundle that is shipped.
+BUNDLE ?=
+# The released models, from data to bundle.
+TRAINING_SEED ?= 1
+TRAINING_COUNT ?= 4000
+DATA ?= data/phantoms
+MODELS ?= runs/models
+RELEASE ?= models/released
+
+RUNTIME := .venv
+FULL := .venv-full
+BARE := .venv-bare
+TFLITE := .venv-tflite
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test lint test-runtime test-tflite-runtime train clean check-python
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+# Environments -----------------------------------------------------------------------------------------------------
+# Editable, so that a changed source is what runs; the stamp is older than pyproject.toml only when it changed.
+
+check-python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: there is no $(PYTHON); install Python 3.11 or later, or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; name a later one: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make environments; on Debian: sudo apt-get install python3-venv" >&2; exit 2; }
+
+$(RUNTIME)/.stamp: pyproject.toml | check-python
+	@echo "Creating the runtime environment in $(RUNTIME) (no TensorFlow) ..."
+	@$(PYTHON) -m venv $(RUNTIME)
+	@$(RUNTIME)/bin/python $(PIP) --editable .
+	@touch $@
+
+$(FULL)/.stamp: pyproject.toml | check-python
+	@echo "Creating the full environment in $(FULL) (TensorFlow, Keras, NNCF and the checkers) ..."
+	@$(PYTHON) -m venv $(FULL)
+	@$(FULL)/bin/python $(PIP) --editable '.[convert,test]'
+	@touch $@
+
+$(BARE)/.stamp: pyproject.toml | check-python
+	@echo "Creating an environment without TensorFlow for the tests in $(BARE) ..."
+	@$(PYTHON) -m venv $(BARE)
+	@$(BARE)/bin/python $(PIP) --editable '.[test]'
+	@touch $@
+
+# tflite-runtime stopped at Python 3.11 and numpy 1; pyjpegls and the later openjpeg codec need numpy 2.
+$(TFLITE)/.stamp: pyproject.toml
+	@echo "Creating an environment with tflite-runtime and numpy 1 in $(TFLITE) ..."
+	@python3.11 -m venv $(TFLITE)
+	@$(TFLITE)/bin/python $(PIP) tflite-runtime==2.14.0 'numpy<2' 'opencv-python-headless<4.12' 'openvino>=2025.3' \
+		click pydantic 'pydicom>=3.0.1' pylibjpeg pylibjpeg-libjpeg pylibjpeg-rle rich
+	@$(TFLITE)/bin/python $(PIP) --no-deps --editable .
+	@touch $@
+
+# What to do with them ---------------------------------------------------------------------------------------------
+
+demo: $(RUNTIME)/.stamp
+	@rm -rf demo
+	@echo "Simulating six examinations, written as a modality exports them, to demo/export ..."
+	@$(RUNTIME)/bin/bonedge phantom --count 6 --seed 20261 --regime overt --regime typical --output demo/export \
+		--label normal --label benign --label malignant --label abstain --label benign --label malignant
+	@$(RUNTIME)/bin/bonedge predict demo/export/*.dcm --output demo/results $(if $(BUNDLE),--bundle $(BUNDLE))
+	@echo
+	@echo "The truth:"
+	@sed -E 's/.*"file": "([^"]*)".*"label": "([^"]*)".*"family": "([^"]*)".*/  \1  \2 (\3)/; s/abstain \(/not a limb (/' demo/export/index.jsonl
+	@echo
+	@echo "Overlay pictures: demo/results/*.overlay.png. On your own files: $(RUNTIME)/bin/bonedge predict IMAGE..."
+
+test: $(FULL)/.stamp
+	@$(FULL)/bin/python -m pytest $(PYTEST)
+
+lint: $(FULL)/.stamp
+	@$(FULL)/bin/ruff check
+	@$(FULL)/bin/ruff format --check
+	@$(FULL)/bin/mypy
+	@$(FULL)/bin/lint-imports
+
+test-runtime: $(BARE)/.stamp
+	@! $(BARE)/bin/python -c 'import tensorflow' 2>/dev/null || { echo "make: TensorFlow is in $(BARE); run make clean" >&2; exit 2; }
+	@$(BARE)/bin/python -m pytest -m 'not full' $(PYTEST)
+
+test-tflite-runtime: $(FULL)/.stamp $(TFLITE)/.stamp
+	@BONEDGE_TFLITE_RUNTIME_PYTHON=$(CURDIR)/$(TFLITE)/bin/python \
+		$(FULL)/bin/python -m pytest tests/edge/engines/test_tflite_runtime.py $(PYTEST)
+
+train: $(FULL)/.stamp
+	$(FULL)/bin/bonedge phantom --count $(TRAINING_COUNT) --seed $(TRAINING_SEED) --format png --output $(DATA)
+	$(FULL)/bin/bonedge train segmenter --data $(DATA) --seed $(TRAINING_SEED) --output $(MODELS)
+	$(FULL)/bin/bonedge train classifier --data $(DATA) --seed $(TRAINING_SEED) --output $(MODELS)
+	$(FULL)/bin/bonedge convert $(MODELS) --int8 --data $(DATA) --output $(RELEASE)/bundle
+
+clean:
+	rm -rf demo build dist *.egg-info $(RUNTIME) $(FULL) $(BARE) $(TFLITE) \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
