@@ -1,0 +1,54 @@
+"""Phantoms: the same for the same seed, labelled truly, masked exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bonedge.calibration.phantom.generate import LABEL_MIX, generate
+from bonedge.calibration.phantom.lesions import FAMILIES
+from bonedge.calibration.phantom.records import Regime
+from bonedge.edge.records import Label
+
+SIZE = 320
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not() -> None:
+    """A published result could not be reproduced."""
+    first, again, other = generate(3, 4, size=SIZE), generate(3, 4, size=SIZE), generate(4, 4, size=SIZE)
+    assert np.array_equal(first.pixels, again.pixels)
+    assert np.array_equal(first.lesion_mask, again.lesion_mask)
+    assert first.semiology == again.semiology
+    assert first.pixels.shape != other.pixels.shape or not np.array_equal(first.pixels, other.pixels)
+
+
+def test_labels_come_in_fixed_proportions_and_every_regime() -> None:
+    """A training set would lack a class or a difficulty."""
+    phantoms = [generate(1, index, size=SIZE) for index in range(len(LABEL_MIX))]
+    for label in Label:
+        assert sum(phantom.label is label for phantom in phantoms) == LABEL_MIX.count(label)
+    assert {generate(1, index * len(LABEL_MIX), size=SIZE).regime for index in range(3)} == set(Regime)
+
+
+@pytest.mark.parametrize("label", [Label.BENIGN, Label.MALIGNANT])
+@pytest.mark.parametrize("regime", list(Regime))
+def test_a_tumour_has_a_mask_on_its_bone_and_the_pixels_differ_there(label: Label, regime: Regime) -> None:
+    """The segmenter would be taught from masks that mark nothing."""
+    for index in range(3):
+        phantom = generate(7, index, size=SIZE, label=label, regime=regime)
+        assert phantom.pixels.dtype == np.float32
+        assert 0 <= phantom.pixels.min() < phantom.pixels.max() <= 1
+        assert phantom.lesion_mask.sum() >= 12
+        assert (phantom.lesion_mask & phantom.bone_mask).any()
+        assert phantom.family in {family.name for family in FAMILIES if family.malignant is (label is Label.MALIGNANT)}
+        assert set(phantom.semiology) == {"margin", "matrix", "periosteal reaction", "soft-tissue mass"}
+
+
+def test_a_normal_limb_has_bones_and_no_lesion_and_a_chest_has_neither() -> None:
+    """Normals would teach lesions, or pictures of other parts would pass for limbs."""
+    normal = generate(9, 0, size=SIZE, label=Label.NORMAL)
+    assert normal.bone_mask.any()
+    assert not normal.lesion_mask.any()
+    other = generate(9, 0, size=SIZE, label=Label.ABSTAIN)
+    assert not other.bone_mask.any()
+    assert not other.lesion_mask.any()
