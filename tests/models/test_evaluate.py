@@ -1,0 +1,164 @@
+"""`bonedge evaluate` as a user runs it, on a real engine with a bundle of thresholds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
+from bonedge.calibration.phantom.generate import generate
+from bonedge.calibration.phantom.records import Regime
+from bonedge.edge.bundle import Bundle, write_bundle
+from bonedge.edge.records import CLASSES
+from bonedge.models.evaluate import Outcome, simulate, summarise
+
+COUNT, SEED = 9, 424242
+_FIGURES = {
+    "binary": {"accuracy", "precision", "recall", "f1"},
+    "three_class": {"macro_f1", "malignant_sensitivity"},
+    "segmentation": {"dice_median", "dice_p10"},
+}
+
+_CALLS = ("benign", "malignant")
+
+
+@pytest.fixture(scope="module")
+def evaluate(tiny_bundle: Path) -> Callable[..., Any]:
+    """`evaluate(*arguments, bundle=...)` runs the command, without TensorFlow to be had."""
+
+    def run(*arguments: object, bundle: Path = tiny_bundle) -> Any:
+        script = (
+            "import sys\n"
+            "for name in ('tensorflow', 'keras', 'nncf'): sys.modules[name] = None\n"
+            "from bonedge.edge.cli import main; main()"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", script, "evaluate", "--bundle", str(bundle), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("evaluation") / "verdicts.jsonl"
+
+
+@pytest.fixture(scope="module")
+def document(evaluate: Callable[..., Any], verdicts: Path) -> dict[str, Any]:
+    """What `--json` prints."""
+    done = evaluate("--phantoms", COUNT, "--seed", SEED, "--json", "--jobs", 1, "--verdicts", verdicts)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    return dict(json.loads(done.stdout))
+
+
+def test_has_every_figure_for_all_and_per_regime(document: dict[str, Any]) -> None:
+    """A script that reads the report would find a key missing, or a figure without its interval."""
+    assert set(document["regimes"]) == {"overt", "typical", "subtle"}
+    for part in (document, *document["regimes"].values()):
+        for group, names in _FIGURES.items():
+            assert set(part[group]) == names
+            for name, figure in part[group].items():
+                assert set(figure) == {"value", "low", "high"}
+                if name == "precision" and not any(row[call] for row in part["confusion"].values() for call in _CALLS):
+                    assert figure["value"] is None
+                else:
+                    assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+        assert set(part["abstained"]) == {"value", "low", "high"}
+    assert document["phantoms"] == COUNT
+    assert document["seed"] == SEED
+    assert "not a medical device" in document["notice"]
+
+
+def test_is_stratified_by_class_and_regime(document: dict[str, Any]) -> None:
+    """A report could look good because the set holds mostly what is easy."""
+    for part, expected in ((document, 3), *((part, 1) for part in document["regimes"].values())):
+        assert [sum(row.values()) for row in part["confusion"].values()] == [expected] * 3
+
+
+def test_the_figures_follow_from_the_verdicts(document: dict[str, Any], verdicts: Path) -> None:
+    """The summary would be of something else than what was examined."""
+    lines = [json.loads(line) for line in verdicts.read_text().splitlines()]
+    right = [(line["truth"] == "normal") == (line["verdict"] == "normal") for line in lines]
+    assert document["binary"]["accuracy"]["value"] == pytest.approx(np.mean(right))
+    dices = [line["dice"] for line in lines if line["truth"] != "normal"]
+    assert document["segmentation"]["dice_median"]["value"] == pytest.approx(np.median(dices))
+    assert all(line["dice"] is None for line in lines if line["truth"] == "normal")
+
+
+def test_is_repeatable_and_agrees_with_itself(
+    evaluate: Callable[..., Any], document: dict[str, Any], verdicts: Path
+) -> None:
+    """Two runs could not be compared, with other processes or other engines."""
+    done = evaluate("--phantoms", COUNT, "--seed", SEED, "--json", "--jobs", 2, "--compare", verdicts)
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    compared = again.pop("compared")
+    assert again == document
+    assert compared["phantoms"] == COUNT
+    assert compared["agreement"]["value"] == 1.0
+
+
+def test_prints_a_table_for_people(evaluate: Callable[..., Any]) -> None:
+    """Without --json there would be nothing to read."""
+    done = evaluate("--phantoms", COUNT, "--seed", SEED, "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    for word in ("recall", "dice median", "overt", "typical", "subtle", "malignant", "abstain"):
+        assert word in done.stdout
+    assert "…" not in done.stdout
+
+
+def test_refuses_a_seed_of_the_training(evaluate: Callable[..., Any], tiny_bundle: Path, tmp_path: Path) -> None:
+    """A model would be praised for remembering its training pictures."""
+    bundle = Bundle.open(tiny_bundle)
+    training = bundle.manifest.training.model_copy(update={"phantom_seeds": (7, SEED)})
+    manifest = bundle.manifest.model_copy(update={"training": training})
+    trained = write_bundle(tmp_path / "trained", manifest, dict(bundle.contents)).folder
+    done = evaluate("--phantoms", COUNT, "--seed", SEED, bundle=trained)
+    assert done.returncode == 2
+    assert f"seed {SEED}" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["nonsense", "{}", '{"seed": 1, "index": 0, "verdict": "perhaps"}', '{"seed": 1, "index": 0, "verdict": "normal"}'],
+)
+def test_refuses_to_compare_with_something_else(evaluate: Callable[..., Any], tmp_path: Path, content: str) -> None:
+    """Agreement would be reported with verdicts on other pictures."""
+    path = tmp_path / "other.jsonl"
+    path.write_text(content + "\n")
+    done = evaluate("--phantoms", COUNT, "--seed", SEED, "--compare", path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert str(path) in done.stderr
+
+
+def test_examines_the_phantom_that_the_generator_makes() -> None:
+    """The truth would belong to another picture than the file."""
+    sample = simulate(SEED, 4)
+    phantom = generate(SEED, 4, label=sample.truth, regime=sample.regime)
+    assert sample.truth is CLASSES[1]
+    assert sample.regime is Regime.TYPICAL
+    assert np.array_equal(sample.lesion_mask, phantom.lesion_mask)
+    assert sample.content == as_dicom(phantom, encoding_rng(SEED, 4))
+
+
+def test_a_missed_lesion_counts_as_no_overlap() -> None:
+    """The median would be of the lesions that were found."""
+    outcomes = [
+        Outcome(1, index, CLASSES[1], Regime.OVERT, "", CLASSES[0], {}, overlap)
+        for index, overlap in enumerate((0.0, 0.0, 0.9))
+    ]
+    assert summarise(outcomes, 1)["segmentation"]["dice_median"]["value"] == 0.0
