@@ -86,19 +86,22 @@ def _check(folder: Path, pair: TrainedPair) -> None:
     p = pair.operation.preprocessing
     s, k = p.segmenter_side_px, p.classifier_side_px
     features = len(pair.operation.abstention.feature_mean)
-    outputs = pair.segmenter.output_shape
     found = {
-        "segmenter's input": (tuple(pair.segmenter.input_shape[1:]), (s, s, 1)),
-        "segmenter's outputs": (
-            {name: tuple(shape[1:]) for name, shape in outputs.items()} if isinstance(outputs, dict) else outputs,
-            {"maps": (s, s, 2), "features": (features,)},
-        ),
-        "classifier's input": (tuple(pair.classifier.input_shape[1:]), (k, k, 3)),
-        "classifier's output": (pair.classifier.output_shape[1:], (3,)),
+        "segmenter's input": (_shapes(pair.segmenter.inputs), [(s, s, 1)]),
+        "segmenter's outputs": (_shapes(pair.segmenter.outputs), [(features,), (s, s, 2)]),
+        "classifier's input": (_shapes(pair.classifier.inputs), [(k, k, 3)]),
+        "classifier's output": (_shapes(pair.classifier.outputs), [(3,)]),
     }
-    for what, (is_shape, wanted) in found.items():
-        if is_shape != wanted:
+    for what, (given, wanted) in found.items():
+        if given != wanted:
             raise InvalidConfiguration(
-                f"{folder}: the {what} should be {wanted} by {OPERATION} but is {is_shape}; "
+                f"{folder}: the {what} should be {wanted} by {OPERATION} but is {given}; "
                 "the files belong to different trainings"
             )
+
+
+def _shapes(tensors: Any) -> list[tuple[int, ...]]:
+    """Without the batch, fewest axes first."""
+    return sorted(
+        (tuple(int(size) for size in tensor.shape[1:]) for tensor in tensors), key=lambda one: (len(one), one)
+    )
