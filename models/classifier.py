@@ -49,7 +49,7 @@ def build_classifier(
         config = layer.get_config()
         if isinstance(layer, (layers.Rescaling, layers.Normalization)):
             return layers.Identity(name=layer.name)
-        if config.get("activation") == "swish":
+        if config.get("activation") in ("swish", "silu"):
             config["activation"] = "relu6"
         if isinstance(layer, layers.BatchNormalization):
             config["gamma_regularizer"] = near_one(range_penalty)
