@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-_STEPS = ("Reshape", "Tile", "Transpose")
+_STEPS = ("Reshape", "Squeeze", "Tile", "Transpose", "Unsqueeze")
 
 
 def use_nearest_interpolation(model: Any) -> Any:
