@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from bonedge.calibration.phantom.dicom import as_png
 from bonedge.calibration.phantom.generate import LABEL_MIX, STRIDE, generate
 from bonedge.calibration.phantom.records import Regime
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import Label
+from bonedge.models.datasets import PhantomSet, held_out
 
 INDEX = "index.jsonl"
 _BLOCK = len(LABEL_MIX)
-_HELD_OUT_EVERY = 10
 _SIMULATED = 60 * _BLOCK
 """So many indices of a seed are drawn from; a training set is larger."""
 
@@ -43,69 +43,41 @@ class PictureSet:
 
 
 def simulated(seeds: Sequence[int]) -> PictureSet:
-    """The phantoms of a training's own seeds, simulated again when read.
+    """The phantoms of a training's own seeds, simulated again when read: the bytes that training read.
 
     Args:
-        seeds: as operation.json records them: the first is the training set's, the others were validated on. With
-            one seed, every tenth block of indices is held out (see `held_out`).
+        seeds: as operation.json records them.
     """
-    training, validation = seeds[0], seeds[1] if len(seeds) > 1 else None
-    indices = range(_SIMULATED)
-    if validation is not None:
-        return PictureSet(
-            tuple(_phantom(training, index) for index in indices),
-            tuple(_phantom(validation, index) for index in indices),
-        )
+    pictures = [(index, _phantom(seed, index)) for index in range(_SIMULATED) for seed in seeds]
     return PictureSet(
-        tuple(_phantom(training, index) for index in indices if not held_out(index)),
-        tuple(_phantom(training, index) for index in indices if held_out(index)),
+        tuple(picture for index, picture in pictures if not held_out(index)),
+        tuple(picture for index, picture in pictures if held_out(index)),
     )
 
 
-def from_folder(folder: Path, seeds: Sequence[int]) -> PictureSet:
-    """The pictures of a folder that `bonedge phantom --format png` wrote, split as `simulated` does.
-
-    Args:
-        folder: with `index.jsonl` and the files that it names.
-        seeds: as operation.json records them; pictures of other seeds count as held out, and with no seeds recorded
-            the split goes by the index alone.
+def from_folder(folder: Path) -> PictureSet:
+    """The pictures of a folder that `bonedge phantom --format png` wrote, split as training splits them.
 
     Raises:
         InvalidConfiguration: the index is missing or damaged, or names a file outside the folder.
     """
-    file = folder / INDEX
+    samples = PhantomSet(folder).samples
+    lines = (folder / INDEX).read_text(encoding="utf-8", errors="replace").splitlines()
     training: list[Picture] = []
     others: list[Picture] = []
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfiguration(
-            f"{file} cannot be read ({error}); give the folder that 'bonedge phantom --format png' wrote"
-        ) from error
-    for number, line in enumerate(lines, 1):
+    for number, (sample, line) in enumerate(zip(samples, lines, strict=True), 1):
         try:
-            entry = json.loads(line)
-            name, seed, index = str(entry["file"]), int(entry["seed"]), int(entry["index"])
-            stratum = _stratum(Label(entry["label"]), Regime(entry["regime"]))
-        except (ValueError, KeyError, TypeError) as error:
+            stratum = _stratum(sample.label, Regime(json.loads(line)["regime"]))
+        except (ValueError, KeyError) as error:
             raise InvalidConfiguration(
-                f"{file}, line {number}: {type(error).__name__}: {error}; write the folder again"
+                f"{folder / INDEX}, line {number}: {error!r} is missing or wrong; write the folder again"
             ) from error
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise InvalidConfiguration(f"{file}, line {number}: {name} lies outside the folder")
-        several = len(seeds) > 1
-        trained_on = seed == seeds[0] if several else seed in (seeds or (seed,)) and not held_out(index)
-        (training if trained_on else others).append(Picture(name, stratum, path.read_bytes))
+        if not sample.picture.resolve().is_relative_to(folder.resolve()):
+            raise InvalidConfiguration(f"{folder / INDEX}, line {number}: {sample.picture} lies outside the folder")
+        (others if sample.validation else training).append(
+            Picture(sample.picture.name, stratum, sample.picture.read_bytes)
+        )
     return PictureSet(tuple(training), tuple(others))
-
-
-def held_out(index: int) -> bool:
-    """Whether a picture of the only seed was kept from training.
-
-    Every tenth run through the mix of labels is, which keeps labels and regimes in proportion.
-    """
-    return index // _BLOCK % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
 
 
 def draw(pictures: Iterable[Picture], count: int, rng: np.random.Generator) -> tuple[Picture, ...]:
@@ -124,8 +96,7 @@ def _phantom(seed: int, index: int) -> Picture:
     regime = tuple(Regime)[index // _BLOCK % len(Regime)]
 
     def read() -> bytes:
-        grey = np.round(generate(seed, index).pixels * np.float32(65535)).astype(np.uint16)
-        return cv2.imencode(".png", grey)[1].tobytes()
+        return as_png(generate(seed, index))
 
     return Picture(f"phantom {seed}/{index}", _stratum(label, regime), read)
 

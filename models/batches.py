@@ -1,0 +1,136 @@
+"""Batches for the two networks: a pure function of (seed, epoch, number of the batch)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonedge.edge.crop import crop
+from bonedge.edge.manifest import Preprocessing
+from bonedge.edge.records import BoundingBox, Pixels
+
+from .augmentation import GENTLE_CROP, WHOLE_PICTURE, Augmentation, augment
+from .cache import PictureCache
+from .regions import Regions, draw_region
+
+_MARGIN = 1.4
+"""A crop is cut this much larger before it is turned, so that turning brings picture, not black, into the corners."""
+
+
+class Batches(Protocol):
+    """What one epoch is made of."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, number: int) -> tuple[Pixels, Any]:
+        """Inputs and targets of batch `number` of this epoch."""
+        ...
+
+
+@dataclass(frozen=True)
+class SegmenterBatches:
+    """Inputs float32 "batch side side 1" -> targets float32 "batch side side 2": (long bone, lesion)."""
+
+    cache: PictureCache
+    indices: NDArray[np.int64]
+    p: Preprocessing
+    seed: int
+    epoch: int
+    size: int = 16
+    augmentation: Augmentation = WHOLE_PICTURE
+
+    def __len__(self) -> int:
+        return max(1, len(self.indices) // self.size)
+
+    def batch(self, number: int) -> tuple[Pixels, Pixels]:
+        chosen = _chosen(self.indices, self.seed, self.epoch, self.size, number)
+        inputs, targets = [], []
+        for index in chosen:
+            rng = np.random.default_rng((self.seed, self.epoch, int(index)))
+            planes = [plane[index].astype(np.float32) / 255 for plane in (self.cache.bone, self.cache.lesion)]
+            picture = self.cache.picture[index].astype(np.float32) / np.float32(255)
+            picture, planes = augment(picture, planes, rng, self.augmentation)
+            inputs.append(((picture - self.p.mean) / self.p.std)[:, :, None])
+            targets.append(np.stack(planes, axis=2))
+        return np.stack(inputs).astype(np.float32), np.stack(targets).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ClassifierBatches:
+    """Inputs float32 "batch side side 3" -> targets float32 "batch 3": smoothed one-hot times the class's weight.
+
+    `indices` are pictures of limbs only. Which region of a picture is shown is drawn anew each epoch.
+    """
+
+    cache: PictureCache
+    regions: Regions
+    indices: NDArray[np.int64]
+    p: Preprocessing
+    side: int
+    seed: int
+    epoch: int
+    size: int = 16
+    smoothing: float = 0.05
+    augmentation: Augmentation = GENTLE_CROP
+
+    def __len__(self) -> int:
+        return max(1, len(self.indices) // self.size)
+
+    def batch(self, number: int) -> tuple[Pixels, Pixels]:
+        chosen = _chosen(self.indices, self.seed, self.epoch, self.size, number)
+        labels = self.cache.label[chosen].astype(np.int64)
+        targets = np.full((len(chosen), 3), self.smoothing / 3, np.float32)
+        targets[np.arange(len(chosen)), labels] += 1 - self.smoothing
+        # Weighted cross-entropy is cross-entropy against targets that do not sum to 1.
+        targets *= self._class_weights()[labels][:, None]
+        inputs = [self._crop(int(index)) for index in chosen]
+        return np.stack(inputs), targets
+
+    def _crop(self, index: int) -> Pixels:
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        region = draw_region(self.cache, self.regions, index, rng, self.p)
+        large = replace_side(self.p, round(_MARGIN * self.side))
+        grey = crop(self.cache.working_picture(index), _grown(region, _MARGIN), large)[:, :, 0]
+        grey, _ = augment(grey * np.float32(self.p.std) + np.float32(self.p.mean), [], rng, self.augmentation)
+        start = (grey.shape[0] - self.side) // 2
+        grey = grey[start : start + self.side, start : start + self.side]
+        return np.repeat(((grey - self.p.mean) / self.p.std).astype(np.float32)[:, :, None], 3, axis=2)
+
+    def _class_weights(self) -> Pixels:
+        counts = np.bincount(self.cache.label[self.indices].astype(np.int64), minlength=3)[:3]
+        return np.asarray(counts.sum() / (3 * np.maximum(counts, 1)), np.float32)
+
+
+def replace_side(p: Preprocessing, side: int) -> Preprocessing:
+    """`p` with another classifier side, for training at a smaller size."""
+    return p.model_copy(update={"classifier_side_px": side})
+
+
+def for_keras(batches: Batches, workers: int = 2) -> Any:
+    """A `keras.utils.PyDataset` over `batches`; OpenCV and numpy free the interpreter lock, so threads do."""
+    import keras
+
+    class _Dataset(keras.utils.PyDataset):  # type: ignore[misc]
+        def __len__(self) -> int:
+            return len(batches)
+
+        def __getitem__(self, number: int) -> tuple[Pixels, Any]:
+            return batches.batch(number)
+
+    return _Dataset(workers=workers, use_multiprocessing=False, max_queue_size=8)
+
+
+def _chosen(indices: NDArray[np.int64], seed: int, epoch: int, size: int, number: int) -> NDArray[np.int64]:
+    """The pictures of one batch; a set smaller than a batch is gone through more than once."""
+    order = np.random.default_rng((seed, epoch)).permutation(indices)
+    return np.resize(order, max(len(order), size))[number * size : (number + 1) * size]
+
+
+def _grown(region: BoundingBox, factor: float) -> BoundingBox:
+    side = round(region.width * factor)
+    left = region.left - (side - region.width) // 2
+    top = region.top - (side - region.height) // 2
+    return replace(region, left=left, top=top, right=left + side, bottom=top + side)

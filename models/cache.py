@@ -1,0 +1,175 @@
+"""Every picture decoded and prepared once, by the runtime's own code, and kept as memory-mapped arrays.
+
+Training reads a picture some twenty times; decoding and preparing it costs more than a training step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bonedge.edge.decode import decode_bytes
+from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
+from bonedge.edge.files import write_whole
+from bonedge.edge.geometry import Letterbox, resize
+from bonedge.edge.manifest import Preprocessing
+from bonedge.edge.preprocess import prepare
+from bonedge.edge.records import CLASSES, BoundingBox, Label, Pixels
+
+from .datasets import Sample, SampleSet
+
+OUT_OF_SCOPE = len(CLASSES)
+"""The label number of pictures that the models should abstain on."""
+_LAYOUT = 1
+"""Raise it when the arrays change: older caches are then made anew."""
+_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class PictureCache:
+    """The prepared set. `n` pictures; boxes are left, top, right, bottom in working pixels, all 0 for none."""
+
+    working: NDArray[np.uint8]
+    """uint8 "n long_side long_side": the working picture in the top left corner, grey 0..255."""
+    size: NDArray[np.int32]
+    """int32 "n 2": rows, columns of the working picture."""
+    picture: NDArray[np.uint8]
+    """uint8 "n side side": the segmenter's square, grey 0..255."""
+    lesion: NDArray[np.uint8]
+    """uint8 "n side side": share of each pixel that is lesion, 0..255."""
+    bone: NDArray[np.uint8]
+    lesion_box: NDArray[np.int32]
+    bone_box: NDArray[np.int32]
+    label: NDArray[np.int8]
+    """int8 "n": index into CLASSES, or OUT_OF_SCOPE."""
+    validation: NDArray[np.bool_]
+
+    def working_picture(self, index: int) -> Pixels:
+        """float32 "rows columns", 0..1: exactly what `prepare` made."""
+        rows, columns = self.size[index]
+        return self.working[index, :rows, :columns].astype(np.float32) / np.float32(255)
+
+    def letterbox(self, index: int) -> Letterbox:
+        """Between the working picture and the segmenter's square."""
+        return Letterbox.fit(int(self.size[index, 0]), int(self.size[index, 1]), self.picture.shape[1])
+
+    def box(self, boxes: NDArray[np.int32], index: int) -> BoundingBox | None:
+        """Row `index` of `lesion_box` or `bone_box`."""
+        left, top, right, bottom = (int(v) for v in boxes[index])
+        return BoundingBox(left, top, right, bottom) if right > left else None
+
+
+def open_cache(
+    data: SampleSet, folder: Path, p: Preprocessing, on_progress: Callable[[int, int], None], processes: int = 2
+) -> PictureCache:
+    """The cache of `data` under `folder`, made now unless it is there and complete.
+
+    Args:
+        data: what to prepare.
+        folder: created; emptied first when it holds the cache of other data or of another preparation.
+        p: how pictures are prepared.
+        on_progress: called with (pictures done, pictures in all).
+        processes: how many prepare pictures at once.
+
+    Raises:
+        InvalidConfiguration: a picture or mask of the set cannot be read, or they do not match.
+    """
+    marker = folder / "cache.json"
+    wanted = {"layout": _LAYOUT, "data": data.fingerprint, "preprocessing": p.model_dump()}
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+    if not (marker.is_file() and json.loads(marker.read_text())["digest"] == digest):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _make(data.samples, folder, p, on_progress, processes)
+        write_whole(marker, json.dumps({"digest": digest} | wanted).encode())
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _arrays(1, p)}
+    label = [CLASSES.index(s.label) if s.label is not Label.ABSTAIN else OUT_OF_SCOPE for s in data.samples]
+    return PictureCache(
+        **arrays,
+        label=np.array(label, np.int8),
+        validation=np.array([s.validation for s in data.samples], np.bool_),
+    )
+
+
+def _arrays(count: int, p: Preprocessing) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
+    large, small = p.working_long_side_px, p.segmenter_side_px
+    return {
+        "working": ((count, large, large), np.uint8),
+        "size": ((count, 2), np.int32),
+        "picture": ((count, small, small), np.uint8),
+        "lesion": ((count, small, small), np.uint8),
+        "bone": ((count, small, small), np.uint8),
+        "lesion_box": ((count, 4), np.int32),
+        "bone_box": ((count, 4), np.int32),
+    }
+
+
+def _make(
+    samples: Sequence[Sample], folder: Path, p: Preprocessing, on_progress: Callable[[int, int], None], processes: int
+) -> None:
+    for name, (shape, dtype) in _arrays(len(samples), p).items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
+    done = 0
+    # Fresh interpreters: a fork of a process that already runs TensorFlow's threads may hang.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        chunks = [
+            pool.submit(_fill, folder, p, start, list(samples[start : start + _CHUNK]))
+            for start in range(0, len(samples), _CHUNK)
+        ]
+        try:
+            for chunk in as_completed(chunks):
+                done += chunk.result()
+                on_progress(done, len(samples))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> int:
+    """Prepare `samples` into rows `start`... of the arrays (in a worker process)."""
+    cv2.setNumThreads(1)
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in _arrays(1, p)}
+    for index, sample in enumerate(samples, start):
+        try:
+            radiograph = decode_bytes(sample.picture.read_bytes())
+        except (OSError, UnreadableImage) as error:
+            raise InvalidConfiguration(f"{sample.picture}: {error}; remove it from the data's index") from error
+        prepared = prepare(radiograph, p)
+        rows, columns = prepared.working.shape
+        arrays["working"][index, :rows, :columns] = _bytes(prepared.working)
+        arrays["size"][index] = rows, columns
+        arrays["picture"][index] = _bytes(prepared.letterbox.apply(prepared.working))
+        for name, file in (("lesion", sample.lesion_mask), ("bone", sample.bone_mask)):
+            if file is None:
+                continue
+            mask = resize(_mask(file, radiograph.pixels.shape), rows, columns)
+            arrays[name][index] = _bytes(prepared.letterbox.apply(mask))
+            left, top, width, height = cv2.boundingRect((mask >= 0.5).astype(np.uint8))
+            arrays[f"{name}_box"][index] = left, top, left + width, top + height
+    for array in arrays.values():
+        array.flush()
+    return len(samples)
+
+
+def _bytes(unit: Pixels) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(unit * np.float32(255)), np.uint8)
+
+
+def _mask(file: Path, shape: tuple[int, ...]) -> Pixels:
+    try:
+        mask = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (OSError, cv2.error) as error:
+        raise InvalidConfiguration(f"{file}: the mask cannot be read ({error})") from error
+    if mask is None or mask.shape != shape:
+        raise InvalidConfiguration(f"{file}: the mask does not match its picture, which has {shape} pixels")
+    return np.asarray(mask >= 128, np.float32)

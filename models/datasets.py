@@ -1,0 +1,107 @@
+"""Labelled pictures on disk, whatever their layout, as one list of samples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.records import Label
+
+_EVERY = 7
+"""One sample in seven is for validation: coprime to the period of the phantoms' label mix, so every label is in it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled picture."""
+
+    picture: Path
+    """DICOM, PNG, JPEG or TIFF."""
+    label: Label
+    """normal, benign or malignant; abstain for a picture outside the models' scope."""
+    lesion_mask: Path | None
+    """8-bit picture on the same grid, 0 or 255; None when there is no lesion."""
+    bone_mask: Path | None
+    """The same for the long bones; None when they are not annotated."""
+    validation: bool
+    """Held out of training: used for watching it and for fitting the operating point."""
+
+
+class SampleSet(Protocol):
+    """An adapter from one data set's layout to samples."""
+
+    samples: Sequence[Sample]
+    fingerprint: str
+    """SHA-256 (hexadecimal) of what the samples were read from."""
+    description: str
+    """The data in a sentence, for the model card and the manifest."""
+    phantom_seeds: tuple[int, ...]
+    """Seeds of simulated pictures among them."""
+
+
+class PhantomSet:
+    """The folder that `bonedge phantom` writes: `index.jsonl` beside pictures and masks.
+
+    Phantoms that `held_out` names are for validation: the rule depends on nothing but the phantom itself,
+    so a larger set of the same seed never moves a picture from one side to the other.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the index.
+
+        Raises:
+            InvalidConfiguration: the folder holds no usable index.
+        """
+        file = folder / "index.jsonl"
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise InvalidConfiguration(
+                f"{file}: cannot be read ({error.strerror}); make a data folder with "
+                f"`bonedge phantom --count 4000 --seed 1 --output {folder} --format png`"
+            ) from error
+        self.fingerprint = hashlib.sha256(content).hexdigest()
+        self.samples: Sequence[Sample] = []
+        seeds = set()
+        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+            try:
+                row = json.loads(line)
+                self.samples.append(_sample(folder, row))
+                seeds.add(int(row["seed"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise InvalidConfiguration(
+                    f"{file}, line {number}: {error!r} is missing or wrong; the folder was not written by "
+                    "`bonedge phantom`, or only in part: write it again"
+                ) from error
+        if not any(s.validation for s in self.samples) or all(s.validation for s in self.samples):
+            raise InvalidConfiguration(f"{file}: {len(self.samples)} pictures are too few; there must be at least 8")
+        self.phantom_seeds = tuple(sorted(seeds))
+        self.description = (
+            f"{len(self.samples)} simulated radiographs (bonedge phantoms, seed "
+            f"{', '.join(map(str, self.phantom_seeds))}); no real patients."
+        )
+
+
+def held_out(index: int) -> bool:
+    """Whether the phantom with this index is kept from training."""
+    return index % _EVERY == 0
+
+
+def _sample(folder: Path, row: dict[str, Any]) -> Sample:
+    label = Label(row["label"])
+
+    def mask(key: str) -> Path | None:
+        return folder / row[key] if row.get(key) and label is not Label.ABSTAIN else None
+
+    return Sample(
+        folder / row["file"],
+        label,
+        mask("lesion_mask") if label in (Label.BENIGN, Label.MALIGNANT) else None,
+        mask("bone_mask"),
+        held_out(int(row["index"])),
+    )

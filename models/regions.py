@@ -1,0 +1,133 @@
+"""Which parts of a training picture the classifier is shown.
+
+At run time it sees what the segmenter found: boxes that are off, boxes where nothing is, and whole bones where
+something was missed. It is trained on the same, cut by the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonedge.edge.crop import bone_region, choose_region, lesion_region
+from bonedge.edge.geometry import clip_box
+from bonedge.edge.manifest import Decision, Preprocessing
+from bonedge.edge.preprocess import Prepared
+from bonedge.edge.records import CLASSES, BoundingBox, Label, Pixels, Segmentation, Source
+from bonedge.edge.segment import read_maps
+
+from .cache import PictureCache
+
+THRESHOLDS = (0.5, 0.2, 0.75)
+"""Lesion thresholds at which predicted regions are kept: the likely operating point first."""
+_NORMAL = CLASSES.index(Label.NORMAL)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where the trained segmenter sends the classifier, per picture and threshold."""
+
+    predicted: NDArray[np.int32]
+    """int32 "n thresholds 4": left, top, right, bottom of the square, working pixels."""
+
+
+def read_segmentation(
+    cache: PictureCache, index: int, maps: Pixels, features: Pixels, p: Preprocessing, decision: Decision
+) -> tuple[Segmentation, Prepared]:
+    """The runtime's reading of the maps of one picture, on the working picture's grid.
+
+    Args:
+        cache: of the pictures.
+        index: which.
+        maps: float32 "side side 2".
+        features: float32 "channels".
+        p: how the picture was prepared.
+        decision: thresholds.
+    """
+    working = cache.working_picture(index)
+    letterbox = cache.letterbox(index)
+    square = (letterbox.apply(working) - np.float32(p.mean)) / np.float32(p.std)
+    prepared = Prepared(working, letterbox, square[None, :, :, None])
+    source = Source(sha256="", rows=working.shape[0], columns=working.shape[1])
+    return read_maps(maps[None], features[None], prepared, source, decision), prepared
+
+
+def segment_all(
+    segmenter: Callable[[Pixels], dict[str, Pixels]], cache: PictureCache, indices: NDArray[np.int64], p: Preprocessing
+) -> tuple[Pixels, Pixels]:
+    """Maps (float32 "k side side 2") and features (float32 "k channels") of pictures that nothing was done to."""
+    maps, features = [], []
+    for start in range(0, len(indices), 32):
+        grey = cache.picture[indices[start : start + 32]].astype(np.float32) / np.float32(255)
+        answer = segmenter(((grey - np.float32(p.mean)) / np.float32(p.std))[:, :, :, None])
+        maps.append(np.asarray(answer["maps"], np.float32))
+        features.append(np.asarray(answer["features"], np.float32))
+    return np.concatenate(maps), np.concatenate(features)
+
+
+def predict_regions(
+    segmenter: Callable[[Pixels], dict[str, Pixels]],
+    cache: PictureCache,
+    p: Preprocessing,
+    on_progress: Callable[[int, int], None],
+) -> Regions:
+    """Run the segmenter over every picture and keep where it would send the classifier."""
+    count = len(cache.label)
+    predicted = np.zeros((count, len(THRESHOLDS), 4), np.int32)
+    for start in range(0, count, 64):
+        indices = np.arange(start, min(start + 64, count))
+        maps, features = segment_all(segmenter, cache, indices, p)
+        for index, picture_maps, picture_features in zip(indices, maps, features, strict=True):
+            for number, threshold in enumerate(THRESHOLDS):
+                decision = Decision(lesion_threshold=threshold)
+                found = read_segmentation(cache, int(index), picture_maps, picture_features, p, decision)
+                region = choose_region(*found, p)
+                predicted[index, number] = region.left, region.top, region.right, region.bottom
+        on_progress(int(indices[-1]) + 1, count)
+    return Regions(predicted)
+
+
+def draw_region(
+    cache: PictureCache, regions: Regions, index: int, rng: np.random.Generator, p: Preprocessing
+) -> BoundingBox:
+    """One square of picture `index` to learn from, in working pixels.
+
+    Tumours: mostly what the segmenter found, else the true lesion, now and then the whole bone as if it was missed.
+    Normals: what the segmenter would show, the whole bone, or a lesion-sized piece of bone, so that a tight crop is
+    no proof of a tumour.
+    """
+    rows, columns = int(cache.size[index, 0]), int(cache.size[index, 1])
+    lesion = cache.box(cache.lesion_box, index)
+    bone = cache.box(cache.bone_box, index) or BoundingBox(0, 0, columns, rows)
+    kind = rng.random()
+    if kind < 0.55:
+        number = 0 if rng.random() < 0.6 else int(rng.integers(1, len(THRESHOLDS)))
+        left, top, right, bottom = (int(v) for v in regions.predicted[index, number])
+        region = BoundingBox(left, top, right, bottom)
+    elif kind < 0.85 and lesion is not None:
+        region = lesion_region(lesion, rows, columns, p)
+    elif kind < 0.75 and cache.label[index] == _NORMAL:
+        region = lesion_region(_piece_of(bone, rng, rows, columns), rows, columns, p)
+    else:
+        region = bone_region(bone, rows, columns, p)
+    return _jitter(region, rng)
+
+
+def _piece_of(bone: BoundingBox, rng: np.random.Generator, rows: int, columns: int) -> BoundingBox:
+    """A box of a lesion's size somewhere on the bones' box."""
+    side = rng.uniform(0.08, 0.35) * max(rows, columns)
+    x, y = rng.uniform(bone.left, bone.right), rng.uniform(bone.top, bone.bottom)
+    box = BoundingBox(round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2))
+    return clip_box(box, rows, columns)
+
+
+def _jitter(region: BoundingBox, rng: np.random.Generator) -> BoundingBox:
+    """Shift and scale a square as an imperfect segmentation would."""
+    side = max(8, round(region.width * float(np.exp(rng.normal(0, 0.12)))))
+    x = (region.left + region.right) / 2 + rng.normal(0, 0.05) * region.width
+    y = (region.top + region.bottom) / 2 + rng.normal(0, 0.05) * region.width
+    left, top = round(x - side / 2), round(y - side / 2)
+    return BoundingBox(left, top, left + side, top + side)

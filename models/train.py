@@ -1,0 +1,235 @@
+"""`bonedge train`: from a folder of labelled pictures to a trained pair, in three commands.
+
+bonedge train segmenter  --data DATA --output RUN --seed 1
+bonedge train classifier --data DATA --output RUN --seed 1
+bonedge train operation  --data DATA --run RUN
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.files import sync_folder, write_whole
+from bonedge.edge.manifest import Preprocessing, Training
+
+from .batches import ClassifierBatches, SegmenterBatches
+from .cache import OUT_OF_SCOPE, PictureCache, open_cache
+from .classifier import build_classifier
+from .datasets import PhantomSet
+from .fit_operation import fit_operation
+from .fitting import Schedule, Task, fit
+from .losses import classification_loss, segmentation_loss
+from .progress import progress_bar, say
+from .regions import Regions, predict_regions
+from .segmenter import build_segmenter, trainable_view
+from .watching import classifier_figures, segmenter_figures
+
+_RANGE_PENALTY = 1e-5
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+def command() -> None:
+    """Train a pair of models: segmenter, then classifier, then operation."""
+
+
+def _shared(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that both networks have."""
+    options = (
+        click.option("--data", required=True, type=_FOLDER, help="Folder that `bonedge phantom --format png` wrote."),
+        click.option("--output", "run", required=True, type=_FOLDER, help="Run folder, the same for all commands."),
+        click.option("--seed", type=click.IntRange(min=0), default=1, help="Of weights, order and augmentation."),
+        click.option("--batch", type=click.IntRange(min=1), default=16, help="Pictures per step."),
+        click.option(
+            "--stop-after", type=click.IntRange(min=1), help="Leave after so many epochs; go on another time."
+        ),
+        click.option("--resume/--restart", default=True, help="Go on from the run folder's checkpoint, if any."),
+    )
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), function)
+
+
+@command.command()
+@_shared
+@click.option("--epochs", type=click.IntRange(min=1), default=12, help="Passes over the training pictures.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
+def segmenter(
+    data: Path,
+    run: Path,
+    seed: int,
+    batch: int,
+    stop_after: int | None,
+    resume: bool,
+    epochs: int,
+    learning_rate: float,
+) -> None:
+    """Train the U-Net; writes RUN/segmenter.keras, its log and its curves."""
+    _quieten()
+    p = Preprocessing()
+    phantoms, cache = _open(data, run, p)
+    training, validation = np.flatnonzero(~cache.validation), np.flatnonzero(cache.validation)
+    task = Task(
+        name="segmenter",
+        build=lambda side: trainable_view(build_segmenter(side, range_penalty=_RANGE_PENALTY)),
+        loss=segmentation_loss,
+        batches=lambda epoch, _: SegmenterBatches(cache, training, p, seed, epoch, batch),
+        validate=lambda model, _: segmenter_figures(model, cache, validation, p),
+        schedule=Schedule((p.segmenter_side_px,) * epochs, learning_rate),
+        seed=seed,
+        data=phantoms.fingerprint,
+        options={"batch": batch, "range_penalty": _RANGE_PENALTY},
+    )
+    trained = fit(task, run, resume=resume, stop_after=_within(stop_after, epochs))
+    if stop_after is None or stop_after >= epochs:
+        final = build_segmenter(p.segmenter_side_px)
+        # The view that was trained lacks the two outputs; layers of the same name hold the same weights.
+        for layer in trained.layers:
+            final.get_layer(layer.name).set_weights(layer.get_weights())
+        _save(final, run, "segmenter")
+
+
+class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.3 on
+    """SIDE:EPOCHS, such as 128:10."""
+
+    name = "side:epochs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            side, epochs = (int(part) for part in str(value).split(":"))
+        except ValueError:
+            self.fail(f"{value!r} is not SIDE:EPOCHS, such as 128:10", param, ctx)
+        if not (64 <= side <= 1024 and epochs >= 1):
+            self.fail(f"{value!r}: the side must be 64 to 1024 and there must be an epoch", param, ctx)
+        return side, epochs
+
+
+@command.command()
+@_shared
+@click.option(
+    "--stage",
+    "stages",
+    type=_Stage(),
+    multiple=True,
+    default=("128:12", "192:4", "299:1"),
+    help="Pixels and epochs; the last stage must have the size that is used at run time.",
+)
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
+@click.option("--weights", type=_FILE, help="Begin from the weights in this file instead of random ones.")
+def classifier(
+    data: Path,
+    run: Path,
+    seed: int,
+    batch: int,
+    stop_after: int | None,
+    resume: bool,
+    stages: tuple[tuple[int, int], ...],
+    learning_rate: float,
+    weights: Path | None,
+) -> None:
+    """Train EfficientNetB0 on what the trained segmenter finds; writes RUN/classifier.keras."""
+    _quieten()
+    p = Preprocessing()
+    if stages[-1][0] != p.classifier_side_px:
+        raise InvalidConfiguration(
+            f"--stage: the last one must have {p.classifier_side_px} pixels, not {stages[-1][0]}"
+        )
+    build_classifier(64, weights=weights)  # a wrong file should fail now, not after the pictures are prepared
+    phantoms, cache = _open(data, run, p)
+    regions = _regions(run, cache, p)
+    limb = cache.label != OUT_OF_SCOPE
+    training, validation = np.flatnonzero(limb & ~cache.validation), np.flatnonzero(limb & cache.validation)
+    sides = tuple(side for side, epochs in stages for _ in range(epochs))
+    task = Task(
+        name="classifier",
+        build=lambda side: build_classifier(side, weights=weights, range_penalty=_RANGE_PENALTY),
+        loss=classification_loss,
+        batches=lambda epoch, side: ClassifierBatches(cache, regions, training, p, side, seed, epoch, batch),
+        validate=lambda model, side: classifier_figures(model, cache, regions, validation, p, side),
+        schedule=Schedule(sides, learning_rate),
+        seed=seed,
+        data=phantoms.fingerprint,
+        options={"batch": batch, "range_penalty": _RANGE_PENALTY, "weights": str(weights)},
+    )
+    trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
+    if stop_after is None or stop_after >= len(sides):
+        final = build_classifier(p.classifier_side_px)
+        final.set_weights(trained.get_weights())
+        _save(final, run, "classifier")
+
+
+@command.command()
+@click.option("--data", required=True, type=_FOLDER, help="The folder that the pair was trained on.")
+@click.option("--run", required=True, type=_FOLDER, help="Run folder with the trained pair.")
+def operation(data: Path, run: Path) -> None:
+    """Fit thresholds, temperature and abstention on the validation pictures; writes RUN/operation.json."""
+    _quieten()
+    p = Preprocessing()
+    pair = [_load(run, name) for name in ("segmenter", "classifier")]
+    phantoms, cache = _open(data, run, p)
+    commands = [(run / f"{name}.command.txt").read_text().strip() for name in ("segmenter", "classifier")]
+    training = Training(
+        data=phantoms.description, phantom_seeds=phantoms.phantom_seeds, command="; ".join([*commands, _typed()])
+    )
+    fitted = fit_operation(pair[0], pair[1], cache, p, training)
+    fitted.save(run)
+    for name, value in fitted.decision.model_dump().items():
+        say(f"{name:26} {value:.4g}")
+    for name, value in fitted.report.items():
+        say(f"validation {name:24} {value:.3f}")
+
+
+def _open(data: Path, run: Path, p: Preprocessing) -> tuple[PhantomSet, PictureCache]:
+    phantoms = PhantomSet(data)
+    run.mkdir(parents=True, exist_ok=True)
+    with progress_bar("preparing pictures") as advance:
+        return phantoms, open_cache(phantoms, run / "cache", p, advance)
+
+
+def _regions(run: Path, cache: PictureCache, p: Preprocessing) -> Regions:
+    segmenter_model = _load(run, "segmenter")
+    with progress_bar("segmenting pictures") as advance:
+        return predict_regions(segmenter_model.predict_on_batch, cache, p, advance)
+
+
+def _load(run: Path, name: str) -> Any:
+    import keras
+
+    file = run / f"{name}.keras"
+    if not file.is_file():
+        raise InvalidConfiguration(f"{file}: there is no such file; run `bonedge train {name}` with this folder first")
+    return keras.models.load_model(file, compile=False)
+
+
+def _save(model: Any, run: Path, name: str) -> None:
+    """Write NAME.keras, without optimizer, and the command that made it."""
+    temporary = run / f".{name}.part.keras"
+    model.save(temporary)
+    os.replace(temporary, run / f"{name}.keras")
+    sync_folder(run)
+    write_whole(run / f"{name}.command.txt", f"{_typed()}\n".encode())
+    say(f"{run / name}.keras: {model.count_params():,} parameters")
+
+
+def _typed() -> str:
+    return shlex.join(["bonedge", *sys.argv[1:]])
+
+
+def _within(stop_after: int | None, epochs: int) -> int | None:
+    return None if stop_after is None else min(stop_after, epochs)
+
+
+def _quieten() -> None:
+    """TensorFlow reports its build at start; it is no news to the user."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -1,0 +1,80 @@
+"""The figures that the log shows after each epoch, on validation pictures that nothing was done to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonedge.edge.crop import crop
+from bonedge.edge.manifest import Preprocessing
+from bonedge.edge.records import BoundingBox, Pixels
+
+from .batches import replace_side
+from .cache import OUT_OF_SCOPE, PictureCache
+from .metrics import confusion, dice, macro_f1
+from .regions import Regions
+
+_BATCH = 16
+
+
+def segmenter_figures(
+    logits: Any, cache: PictureCache, indices: NDArray[np.int64], p: Preprocessing
+) -> dict[str, float]:
+    """Median Dice of the lesions, median Dice of the bones, share of normals with a false lesion.
+
+    Args:
+        logits: a model, normalised picture -> map logits.
+        cache: of the pictures.
+        indices: the pictures to use.
+        p: how they were prepared.
+    """
+    lesion, bone, alarms = [], [], []
+    for start in range(0, len(indices), _BATCH):
+        chosen = indices[start : start + _BATCH]
+        grey = cache.picture[chosen].astype(np.float32) / np.float32(255)
+        found = np.asarray(logits.predict_on_batch(((grey - p.mean) / p.std).astype(np.float32)[..., None])) >= 0
+        for index, maps in zip(chosen, found, strict=True):
+            truth = cache.lesion[index] >= 128
+            if truth.any():
+                lesion.append(dice(maps[..., 1], truth))
+            elif cache.label[index] != OUT_OF_SCOPE:
+                alarms.append(float(maps[..., 1].sum() > 20))
+            if cache.label[index] != OUT_OF_SCOPE:
+                bone.append(dice(maps[..., 0], cache.bone[index] >= 128))
+    named = {"lesion_dice": lesion, "bone_dice": bone}
+    figures = {name: float(np.median(values)) for name, values in named.items() if values}
+    return figures | ({"false_alarms": float(np.mean(alarms))} if alarms else {})
+
+
+def classifier_logits(
+    model: Any, cache: PictureCache, boxes: NDArray[np.int32], indices: NDArray[np.int64], p: Preprocessing, side: int
+) -> Pixels:
+    """Logits float32 "k 3" of the squares `boxes` (int32 "k 4", working pixels) of pictures `indices`."""
+    at_side = replace_side(p, side)
+    logits = []
+    for start in range(0, len(indices), _BATCH):
+        rows = range(start, min(start + _BATCH, len(indices)))
+        crops = [
+            crop(cache.working_picture(int(indices[row])), BoundingBox(*(int(v) for v in boxes[row])), at_side)
+            for row in rows
+        ]
+        logits.append(np.asarray(model.predict_on_batch(np.stack(crops)), np.float32))
+    return np.concatenate(logits)
+
+
+def classifier_figures(
+    model: Any, cache: PictureCache, regions: Regions, indices: NDArray[np.int64], p: Preprocessing, side: int
+) -> dict[str, float]:
+    """Negative log-likelihood, three-class macro-F1, accuracy of tumour against normal, on predicted regions."""
+    logits = classifier_logits(model, cache, regions.predicted[indices, 0], indices, p, side).astype(np.float64)
+    truths = cache.label[indices].astype(np.int64)
+    logits -= logits.max(axis=1, keepdims=True)
+    logarithms = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    verdicts = logits.argmax(axis=1)
+    return {
+        "validation_loss": float(-logarithms[np.arange(len(truths)), truths].mean()),
+        "macro_f1": float(macro_f1(confusion(truths, verdicts))),
+        "tumour_accuracy": float(np.mean((verdicts > 0) == (truths > 0))),
+    }
