@@ -17,6 +17,7 @@ TRAINING_SEED ?= 1
 TRAINING_COUNT ?= 4000
 DATA ?= data/phantoms
 MODELS ?= runs/models
+CONVERTED ?= runs/bundle
 RELEASE ?= models/released
 
 RUNTIME := .venv
@@ -101,7 +102,12 @@ train: $(FULL)/.stamp
 	$(FULL)/bin/bonedge phantom --count $(TRAINING_COUNT) --seed $(TRAINING_SEED) --format png --output $(DATA)
 	$(FULL)/bin/bonedge train segmenter --data $(DATA) --seed $(TRAINING_SEED) --output $(MODELS)
 	$(FULL)/bin/bonedge train classifier --data $(DATA) --seed $(TRAINING_SEED) --output $(MODELS)
-	$(FULL)/bin/bonedge convert $(MODELS) --int8 --data $(DATA) --output $(RELEASE)/bundle
+	$(FULL)/bin/bonedge train operation --data $(DATA) --run $(MODELS)
+	$(FULL)/bin/bonedge convert $(MODELS) --int8 --data $(DATA) --output $(CONVERTED)
+	mkdir -p $(RELEASE)
+	rm -rf $(RELEASE)/bundle
+	cp -r $(CONVERTED) $(RELEASE)/bundle
+	cp $(MODELS)/segmenter.keras $(MODELS)/classifier.keras $(MODELS)/operation.json $(RELEASE)/
 
 clean:
 	rm -rf demo build dist *.egg-info $(RUNTIME) $(FULL) $(BARE) $(TFLITE) \
