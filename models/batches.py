@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.edge.crop import crop
+from bonedge.edge.geometry import resize
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.records import BoundingBox, Pixels
 
@@ -37,6 +38,7 @@ class SegmenterBatches:
     cache: PictureCache
     indices: NDArray[np.int64]
     p: Preprocessing
+    side: int
     seed: int
     epoch: int
     size: int = 16
@@ -50,8 +52,8 @@ class SegmenterBatches:
         inputs, targets = [], []
         for index in chosen:
             rng = np.random.default_rng((self.seed, self.epoch, int(index)))
-            planes = [plane[index].astype(np.float32) / 255 for plane in (self.cache.bone, self.cache.lesion)]
-            picture = self.cache.picture[index].astype(np.float32) / np.float32(255)
+            arrays = (self.cache.picture, self.cache.bone, self.cache.lesion)
+            picture, *planes = (square(array[index], self.side) for array in arrays)
             picture, planes = augment(picture, planes, rng, self.augmentation)
             inputs.append(((picture - self.p.mean) / self.p.std)[:, :, None])
             targets.append(np.stack(planes, axis=2))
@@ -107,6 +109,11 @@ class ClassifierBatches:
 def replace_side(p: Preprocessing, side: int) -> Preprocessing:
     """`p` with another classifier side, for training at a smaller size."""
     return p.model_copy(update={"classifier_side_px": side})
+
+
+def square(stored: NDArray[np.uint8], side: int) -> Pixels:
+    """A square of the cache as float32 "side side", 0..1: smaller by averaging, for training at a smaller size."""
+    return resize(stored.astype(np.float32) / np.float32(255), side, side)
 
 
 def for_keras(batches: Batches, workers: int = 2) -> Any:

@@ -6,13 +6,17 @@ from typing import Any
 
 _BONE_WEIGHT = 0.4
 """Bones are large and easy; the lesion is what the network is for."""
+_LESION_WEIGHT = 6.0
+_SMOOTH = 4.0
+"""Pixels added above and below the fraction, so that a lesion of a few pixels has a gradient before it is found."""
 
 
 def segmentation_loss(targets: Any, logits: Any) -> Any:
-    """Cross-entropy on both maps, and soft Dice on the lesion.
+    """Cross-entropy on both maps, and soft Dice on each lesion.
 
-    Dice loss after Milletari et al., V-Net, 2016. It is taken over the batch: a picture without a lesion has no Dice
-    of its own, and its false positives still count.
+    Dice loss after Milletari et al., V-Net, 2016. It is taken picture by picture, over the pictures that have a
+    lesion: taken over the batch, the few large lesions decided it and the network learned to leave the small ones
+    out (median Dice 0 after eleven epochs). Cross-entropy holds false positives down everywhere.
 
     Args:
         targets: float32 "batch side side 2", 0..1.
@@ -23,8 +27,12 @@ def segmentation_loss(targets: Any, logits: Any) -> Any:
     # log(1 + exp(x)) - x * y, the form of cross-entropy that does not overflow.
     entropy = ops.mean(ops.softplus(logits) - logits * targets, axis=(0, 1, 2))
     lesion, truth = ops.sigmoid(logits[..., 1]), targets[..., 1]
-    dice = (2 * ops.sum(lesion * truth) + 1.0) / (ops.sum(lesion) + ops.sum(truth) + 1.0)
-    return _BONE_WEIGHT * entropy[0] + 4 * entropy[1] + 1 - dice
+    area = ops.sum(truth, axis=(1, 2))
+    overlap = ops.sum(lesion * truth, axis=(1, 2))
+    dice = (2 * overlap + _SMOOTH) / (ops.sum(lesion, axis=(1, 2)) + area + _SMOOTH)
+    present = ops.cast(area > 1, dice.dtype)
+    missed = ops.sum(present * (1 - dice)) / (ops.sum(present) + 1)
+    return _BONE_WEIGHT * entropy[0] + _LESION_WEIGHT * entropy[1] + missed
 
 
 def classification_loss(targets: Any, logits: Any) -> Any:

@@ -59,45 +59,6 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), function)
 
 
-@command.command()
-@_shared
-@click.option("--epochs", type=click.IntRange(min=1), default=12, help="Passes over the training pictures.")
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
-def segmenter(
-    data: Path,
-    run: Path,
-    seed: int,
-    batch: int,
-    stop_after: int | None,
-    resume: bool,
-    epochs: int,
-    learning_rate: float,
-) -> None:
-    """Train the U-Net; writes RUN/segmenter.keras, its log and its curves."""
-    _quieten()
-    p = Preprocessing()
-    phantoms, cache = _open(data, run, p)
-    training, validation = np.flatnonzero(~cache.validation), np.flatnonzero(cache.validation)
-    task = Task(
-        name="segmenter",
-        build=lambda side: trainable_view(build_segmenter(side, range_penalty=_RANGE_PENALTY)),
-        loss=segmentation_loss,
-        batches=lambda epoch, _: SegmenterBatches(cache, training, p, seed, epoch, batch),
-        validate=lambda model, _: segmenter_figures(model, cache, validation, p),
-        schedule=Schedule((p.segmenter_side_px,) * epochs, learning_rate),
-        seed=seed,
-        data=phantoms.fingerprint,
-        options={"batch": batch, "range_penalty": _RANGE_PENALTY},
-    )
-    trained = fit(task, run, resume=resume, stop_after=_within(stop_after, epochs))
-    if stop_after is None or stop_after >= epochs:
-        final = build_segmenter(p.segmenter_side_px)
-        # The view that was trained lacks the two outputs; layers of the same name hold the same weights.
-        for layer in trained.layers:
-            final.get_layer(layer.name).set_weights(layer.get_weights())
-        _save(final, run, "segmenter")
-
-
 class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.3 on
     """SIDE:EPOCHS, such as 128:10."""
 
@@ -113,6 +74,53 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
         if not (64 <= side <= 1024 and epochs >= 1):
             self.fail(f"{value!r}: the side must be 64 to 1024 and there must be an epoch", param, ctx)
         return side, epochs
+
+
+@command.command()
+@_shared
+@click.option(
+    "--stage",
+    "stages",
+    type=_Stage(),
+    multiple=True,
+    default=("128:16", "256:8"),
+    help="Pixels and epochs; the last stage must have the size that is used at run time.",
+)
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
+def segmenter(
+    data: Path,
+    run: Path,
+    seed: int,
+    batch: int,
+    stop_after: int | None,
+    resume: bool,
+    stages: tuple[tuple[int, int], ...],
+    learning_rate: float,
+) -> None:
+    """Train the U-Net; writes RUN/segmenter.keras, its log and its curves."""
+    _quieten()
+    p = Preprocessing()
+    sides = _sides(stages, p.segmenter_side_px)
+    phantoms, cache = _open(data, run, p)
+    training, validation = np.flatnonzero(~cache.validation), np.flatnonzero(cache.validation)
+    task = Task(
+        name="segmenter",
+        build=lambda side: trainable_view(build_segmenter(side, range_penalty=_RANGE_PENALTY)),
+        loss=segmentation_loss,
+        batches=lambda epoch, side: SegmenterBatches(cache, training, p, side, seed, epoch, batch),
+        validate=lambda model, side: segmenter_figures(model, cache, validation, p, side),
+        schedule=Schedule(sides, learning_rate),
+        seed=seed,
+        data=phantoms.fingerprint,
+        options={"batch": batch, "range_penalty": _RANGE_PENALTY},
+    )
+    trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
+    if stop_after is None or stop_after >= len(sides):
+        final = build_segmenter(p.segmenter_side_px)
+        # The view that was trained lacks the two outputs; layers of the same name hold the same weights.
+        for layer in trained.layers:
+            final.get_layer(layer.name).set_weights(layer.get_weights())
+        _save(final, run, "segmenter")
 
 
 @command.command()
@@ -141,16 +149,12 @@ def classifier(
     """Train EfficientNetB0 on what the trained segmenter finds; writes RUN/classifier.keras."""
     _quieten()
     p = Preprocessing()
-    if stages[-1][0] != p.classifier_side_px:
-        raise InvalidConfiguration(
-            f"--stage: the last one must have {p.classifier_side_px} pixels, not {stages[-1][0]}"
-        )
+    sides = _sides(stages, p.classifier_side_px)
     build_classifier(64, weights=weights)  # a wrong file should fail now, not after the pictures are prepared
     phantoms, cache = _open(data, run, p)
     regions = _regions(run, cache, p)
     limb = cache.label != OUT_OF_SCOPE
     training, validation = np.flatnonzero(limb & ~cache.validation), np.flatnonzero(limb & cache.validation)
-    sides = tuple(side for side, epochs in stages for _ in range(epochs))
     task = Task(
         name="classifier",
         build=lambda side: build_classifier(side, weights=weights, range_penalty=_RANGE_PENALTY),
@@ -188,6 +192,13 @@ def operation(data: Path, run: Path) -> None:
         say(f"{name:26} {value:.4g}")
     for name, value in fitted.report.items():
         say(f"validation {name:24} {value:.3f}")
+
+
+def _sides(stages: tuple[tuple[int, int], ...], last: int) -> tuple[int, ...]:
+    """The side of every epoch's pictures."""
+    if stages[-1][0] != last:
+        raise InvalidConfiguration(f"--stage: the last one must have {last} pixels, not {stages[-1][0]}")
+    return tuple(side for side, epochs in stages for _ in range(epochs))
 
 
 def _open(data: Path, run: Path, p: Preprocessing) -> tuple[PhantomSet, PictureCache]:

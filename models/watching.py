@@ -11,16 +11,18 @@ from bonedge.edge.crop import crop
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.records import BoundingBox, Pixels
 
-from .batches import replace_side
+from .batches import replace_side, square
 from .cache import OUT_OF_SCOPE, PictureCache
 from .metrics import confusion, dice, macro_f1
 from .regions import Regions
 
 _BATCH = 16
+_SPECK = 0.0003
+"""Share of the square below which a false lesion is not counted: 20 of 65,536 pixels."""
 
 
 def segmenter_figures(
-    logits: Any, cache: PictureCache, indices: NDArray[np.int64], p: Preprocessing
+    logits: Any, cache: PictureCache, indices: NDArray[np.int64], p: Preprocessing, side: int
 ) -> dict[str, float]:
     """Median Dice of the lesions, median Dice of the bones, share of normals with a false lesion.
 
@@ -29,20 +31,21 @@ def segmenter_figures(
         cache: of the pictures.
         indices: the pictures to use.
         p: how they were prepared.
+        side: pixels of the model's square.
     """
     lesion, bone, alarms = [], [], []
     for start in range(0, len(indices), _BATCH):
         chosen = indices[start : start + _BATCH]
-        grey = cache.picture[chosen].astype(np.float32) / np.float32(255)
+        grey = np.stack([square(cache.picture[index], side) for index in chosen])
         found = np.asarray(logits.predict_on_batch(((grey - p.mean) / p.std).astype(np.float32)[..., None])) >= 0
         for index, maps in zip(chosen, found, strict=True):
-            truth = cache.lesion[index] >= 128
+            truth = square(cache.lesion[index], side) >= 0.5
             if truth.any():
                 lesion.append(dice(maps[..., 1], truth))
             elif cache.label[index] != OUT_OF_SCOPE:
-                alarms.append(float(maps[..., 1].sum() > 20))
+                alarms.append(float(maps[..., 1].mean() > _SPECK))
             if cache.label[index] != OUT_OF_SCOPE:
-                bone.append(dice(maps[..., 0], cache.bone[index] >= 128))
+                bone.append(dice(maps[..., 0], square(cache.bone[index], side) >= 0.5))
     named = {"lesion_dice": lesion, "bone_dice": bone}
     figures = {name: float(np.median(values)) for name, values in named.items() if values}
     return figures | ({"false_alarms": float(np.mean(alarms))} if alarms else {})
