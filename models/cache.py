@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,18 +88,31 @@ def open_cache(
     marker = folder / "cache.json"
     wanted = {"layout": _LAYOUT, "data": data.fingerprint, "preprocessing": p.model_dump()}
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
-    if not (marker.is_file() and json.loads(marker.read_text())["digest"] == digest):
+    arrays = _kept(folder, marker, digest, p)
+    if arrays is None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         _make(data.samples, folder, p, on_progress, processes)
         write_whole(marker, json.dumps({"digest": digest} | wanted).encode())
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _arrays(1, p)}
+        arrays = _mapped(folder, p)
     label = [CLASSES.index(s.label) if s.label is not Label.ABSTAIN else OUT_OF_SCOPE for s in data.samples]
     return PictureCache(
         **arrays,
         label=np.array(label, np.int8),
         validation=np.array([s.validation for s in data.samples], np.bool_),
     )
+
+
+def _kept(folder: Path, marker: Path, digest: str, p: Preprocessing) -> dict[str, NDArray[Any]] | None:
+    """The arrays of an earlier run; None when they are others, incomplete or damaged."""
+    try:
+        return _mapped(folder, p) if json.loads(marker.read_text())["digest"] == digest else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _mapped(folder: Path, p: Preprocessing) -> dict[str, NDArray[Any]]:
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _arrays(1, p)}
 
 
 def _arrays(count: int, p: Preprocessing) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:

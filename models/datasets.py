@@ -73,7 +73,7 @@ class PhantomSet:
                 row = json.loads(line)
                 self.samples.append(_sample(folder, row))
                 seeds.add(int(row["seed"]))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
                 raise InvalidConfiguration(
                     f"{file}, line {number}: {error!r} is missing or wrong; the folder was not written by "
                     "`bonedge phantom`, or only in part: write it again"
