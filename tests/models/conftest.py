@@ -1,4 +1,4 @@
-"""A labelled set of painted pictures, laid out as by `bonedge phantom --format png`, and what the runtime makes of it."""
+"""A labelled set of painted pictures, as `bonedge phantom --format png` lays one out, and its prepared form."""
 
 from __future__ import annotations
 
