@@ -45,19 +45,21 @@ class Checkpoint:
             InvalidConfiguration: it is not a checkpoint, or one of another plan.
         """
         try:
-            with np.load(file, allow_pickle=False) as arrays:
+            # Opened here: numpy leaves the file open when it is damaged.
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
+                planned, history = about["plan"], about["history"]
                 names = sorted(arrays.files)
                 weights = [arrays[name] for name in names if name.startswith("weight_")]
                 optimizer = [arrays[name] for name in names if name.startswith("optimizer_")]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise InvalidConfiguration(f"{file}: not a checkpoint ({error}); --restart begins anew") from error
-        if about["plan"] != plan:
+        if planned != plan:
             raise InvalidConfiguration(
-                f"{file}: a checkpoint of other data or options ({about['plan']}, now {plan}); repeat them to go on, "
+                f"{file}: a checkpoint of other data or options ({planned}, now {plan}); repeat them to go on, "
                 "or give --restart to begin anew"
             )
-        return cls(weights, optimizer, about["history"])
+        return cls(weights, optimizer, history)
 
 
 def capture(model: Any, history: History) -> Checkpoint:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bonedge.edge.classify import read_logits
 from bonedge.edge.crop import choose_region
+from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
 from bonedge.edge.judge import feature_distance
 from bonedge.edge.manifest import Abstention, Decision, Preprocessing, Training
@@ -68,16 +69,24 @@ def fit_operation(
         cache: the prepared set; its validation part decides, its training part describes the usual features.
         p: how pictures were prepared.
         training: where the networks come from.
+
+    Raises:
+        InvalidConfiguration: no validation picture has one of the classes.
     """
     limb = cache.label != OUT_OF_SCOPE
     validation = np.flatnonzero(limb & cache.validation)
+    truths = cache.label[validation].astype(np.int64)
+    absent = [label for number, label in enumerate(CLASSES) if number not in truths]
+    if absent:
+        raise InvalidConfiguration(
+            f"the data hold no validation picture that is {absent[0]}; thresholds need pictures of every class"
+        )
     maps, features = segment_all(segmenter.predict_on_batch, cache, validation, p)
     lesion_threshold, lesion_dice = _best_lesion_threshold(maps, cache, validation)
     decision = Decision(lesion_threshold=lesion_threshold)
 
     boxes, fractions = _run_time_regions(cache, validation, maps, features, p, decision)
     logits = classifier_logits(classifier, cache, boxes, validation, p, p.classifier_side_px)
-    truths = cache.label[validation].astype(np.int64)
     temperature = best_temperature(logits, truths)
     region = BoundingBox(0, 0, 1, 1)
     probabilities = np.stack([read_logits(row[None], temperature, region).probabilities for row in logits])
@@ -132,9 +141,12 @@ def threshold_for_recall(scores: Pixels, positive: NDArray[np.bool_], recall: fl
     """
     found = np.sort(scores[positive])
     missed = int(np.floor((1 - recall) * len(found)))
-    below = scores[scores < found[missed]]
+    reached = float(found[missed])
+    below = scores[scores < reached]
     lower = float(below.max()) if len(below) else 0.0
-    return round(float(np.clip((float(found[missed]) + lower) / 2, 0.01, 0.99)), 4)
+    # Scores may lie closer together than the four digits: rounding must not lift the threshold above the one to reach.
+    rounded = min(round((reached + lower) / 2, 4), np.floor(1e4 * reached) / 1e4)
+    return float(np.clip(rounded, 0.01, 0.99))
 
 
 def best_malignant_threshold(probabilities: Pixels, truths: NDArray[np.int64], tumour_threshold: float) -> float:
