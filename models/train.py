@@ -25,13 +25,13 @@ from bonedge.edge.manifest import Preprocessing, Training
 from .batches import ClassifierBatches, SegmenterBatches
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .classifier import build_classifier
-from .datasets import PhantomSet
+from .datasets import TRAINING_PICTURES, PhantomSet
 from .fit_operation import fit_operation
 from .fitting import Schedule, Task, fit
 from .losses import classification_loss, segmentation_loss
 from .progress import progress_bar, say
 from .regions import Regions, predict_regions
-from .segmenter import build_segmenter, trainable_view
+from .segmenter import CHANNELS, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
 
 _RANGE_PENALTY = 1e-5
@@ -100,7 +100,7 @@ def segmenter(
     """Train the U-Net; writes RUN/segmenter.keras, its log and its curves."""
     _quieten()
     p = Preprocessing()
-    sides = _sides(stages, p.segmenter_side_px)
+    sides = _sides(stages, p.segmenter_side_px, 2 ** len(CHANNELS))
     phantoms, cache = _open(data, run, p)
     training, validation = np.flatnonzero(~cache.validation), np.flatnonzero(cache.validation)
     task = Task(
@@ -149,7 +149,7 @@ def classifier(
     """Train EfficientNetB0 on what the trained segmenter finds; writes RUN/classifier.keras."""
     _quieten()
     p = Preprocessing()
-    sides = _sides(stages, p.classifier_side_px)
+    sides = _sides(stages, p.classifier_side_px, 1)
     build_classifier(64, weights=weights)  # a wrong file should fail now, not after the pictures are prepared
     phantoms, cache = _open(data, run, p)
     regions = _regions(run, cache, p)
@@ -188,14 +188,18 @@ def operation(data: Path, run: Path) -> None:
     )
     fitted = fit_operation(pair[0], pair[1], cache, p, training)
     fitted.save(run)
+    write_whole(run / TRAINING_PICTURES, "".join(f"{one}\n" for one in cache.fingerprints()).encode())
     for name, value in fitted.decision.model_dump().items():
         say(f"{name:26} {value:.4g}")
     for name, value in fitted.report.items():
         say(f"validation {name:24} {value:.3f}")
 
 
-def _sides(stages: tuple[tuple[int, int], ...], last: int) -> tuple[int, ...]:
-    """The side of every epoch's pictures."""
+def _sides(stages: tuple[tuple[int, int], ...], last: int, multiple: int) -> tuple[int, ...]:
+    """The side of every epoch's pictures. A wrong one should fail now, not after the pictures are prepared."""
+    for side, _ in stages:
+        if side % multiple:
+            raise InvalidConfiguration(f"--stage: pixels must be a multiple of {multiple}, not {side}")
     if stages[-1][0] != last:
         raise InvalidConfiguration(f"--stage: the last one must have {last} pixels, not {stages[-1][0]}")
     return tuple(side for side, epochs in stages for _ in range(epochs))

@@ -1,0 +1,160 @@
+"""`bonedge train` as a user runs it: three commands, interruptions, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bonedge.convert.trained import TrainedPair
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.models.train import command
+
+STAGES = ("--stage", "64:2", "--stage", "256:1", "--batch", "8", "--seed", "3")
+PATIENCE_SECONDS = 400
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    script = "from bonedge.edge.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", script, "train", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "COLUMNS": "200"},
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Its standard error; the process must have succeeded and printed nothing on standard output."""
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, err
+    assert out == ""
+    return err
+
+
+def log(run: Path, name: str = "segmenter") -> list[dict[str, float]]:
+    file = run / f"{name}.log.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+
+
+def weights(file: Path) -> list[Any]:
+    keras = pytest.importorskip("keras")
+    return list(keras.saving.load_model(file, compile=False).get_weights())
+
+
+@pytest.fixture(scope="module")
+def run(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a segmenter that was trained without interruption."""
+    pytest.importorskip("keras")
+    folder = tmp_path_factory.mktemp("train") / "run"
+    finish(start("segmenter", "--data", painted, "--output", folder, *STAGES))
+    return folder
+
+
+@pytest.mark.full
+def test_killed_without_warning_it_goes_on_to_the_same_weights(run: Path, painted: Path, tmp_path: Path) -> None:
+    """If it failed, a power cut would cost hours, or leave a model that the seed does not give."""
+    arguments = ("segmenter", "--data", painted, "--output", tmp_path, *STAGES)
+    process = start(*arguments)
+    begun = monotonic()
+    while not log(tmp_path):
+        assert monotonic() - begun < PATIENCE_SECONDS
+        try:
+            pytest.fail(f"it ended by itself: {process.communicate(timeout=0.02)}")
+        except subprocess.TimeoutExpired:
+            continue
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=PATIENCE_SECONDS)
+    done = len(log(tmp_path))
+    assert done < 3
+    assert not (tmp_path / "segmenter.keras").exists()
+
+    told = finish(start(*arguments))
+    assert f"going on after epoch {done} of 3" in told
+    assert f"segmenter {done}/3" not in told
+    assert [row["epoch"] for row in log(tmp_path)] == [1, 2, 3]
+    for one, other in zip(weights(run / "segmenter.keras"), weights(tmp_path / "segmenter.keras"), strict=True):
+        assert np.array_equal(one, other)
+    for row, again in zip(log(run), log(tmp_path), strict=True):
+        assert row | {"seconds": 0} == again | {"seconds": 0}
+
+
+@pytest.mark.full
+# Keras reads its variables through numpy 1's protocol for arrays.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, painted: Path) -> None:
+    """If it failed, a user would train for hours and have nothing to run."""
+    finish(start("classifier", "--data", painted, "--output", run, "--stage", "299:1", "--batch", "8", "--seed", "3"))
+    told = finish(start("operation", "--data", painted, "--run", run))
+    assert "tumour_threshold" in told
+    assert "validation macro_f1" in told
+    pair = TrainedPair.open(run)
+    assert pair.operation.training.phantom_seeds == (77,)
+    assert "no real patients" in pair.operation.training.data
+    for part in ("train segmenter --data", "train classifier --data", "train operation --data"):
+        assert f"bonedge {part}" in pair.operation.training.command
+    assert len(pair.operation.abstention.feature_mean) == 192
+    assert set(log(run, "classifier")[0]) == {
+        "epoch", "side", "loss", "validation_loss", "macro_f1", "tumour_accuracy", "seconds",
+    }  # fmt: skip
+    assert set(log(run)[0]) == {"epoch", "side", "loss", "lesion_dice", "bone_dice", "false_alarms", "seconds"}
+    assert not list(run.glob(".*")), "nothing temporary is left"
+
+
+@pytest.fixture
+def train(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`train(name, *options)` in this process, for what ends before anything is trained."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def run(name: str, *options: object) -> Any:
+        arguments = [name, "--data", str(painted), "--output", str(tmp_path / "run"), *map(str, options)]
+        return CliRunner().invoke(command, arguments)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "stages", "said"),
+    [
+        ("segmenter", ("64:1",), "the last one must have 256 pixels, not 64"),
+        ("segmenter", ("100:1", "256:1"), "a multiple of 32, not 100"),
+        ("classifier", ("256:1",), "the last one must have 299 pixels, not 256"),
+    ],
+)
+def test_stages_that_cannot_work_are_refused_before_any_work(
+    train: Callable[..., Any], tmp_path: Path, name: str, stages: tuple[str, ...], said: str
+) -> None:
+    """If it failed, a slip of the pen would show only after all pictures were prepared."""
+    done = train(name, *(part for stage in stages for part in ("--stage", stage)))
+    assert isinstance(done.exception, InvalidConfiguration)
+    assert said in str(done.exception)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("stage", ["banana", "128", "128:", "128:0", "128:-1", "63:1", "4096:1", "1e2:1", "128:1:1"])
+def test_a_stage_is_explained(train: Callable[..., Any], stage: str) -> None:
+    """If it failed, a mistyped stage would end in a Python error."""
+    done = train("segmenter", "--stage", stage)
+    assert done.exit_code == 2
+    assert "'--stage'" in done.output
+    assert stage in done.output
+
+
+@pytest.mark.full
+def test_the_classifier_needs_a_segmenter_first(train: Callable[..., Any], tmp_path: Path) -> None:
+    """If it failed, a user would not be told the order of the commands."""
+    pytest.importorskip("keras")
+    done = train("classifier", "--stage", "299:1")
+    assert isinstance(done.exception, InvalidConfiguration)
+    assert "run `bonedge train segmenter` with this folder first" in str(done.exception)
