@@ -1,0 +1,131 @@
+"""int8 that is int8, a quarter of the size, and the same each time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bonedge.convert.export import Exported, serialize
+from bonedge.convert.quantize import Ranges, quantize_openvino, quantize_tflite
+from bonedge.edge.engines import openvino as openvino_engine
+from bonedge.edge.engines import tflite as tflite_engine
+from bonedge.edge.errors import GateFailed
+
+pytestmark = [
+    pytest.mark.full,
+    # Keras, TensorFlow, NNCF and OpenVINO deprecate parts of each other.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+NAMES = ("segmenter", "classifier")
+Pictures = Callable[[str, int], list[Any]]
+
+
+@pytest.fixture(scope="module")
+def lite(exported: dict[str, Exported], pictures: Pictures) -> dict[str, bytes]:
+    return {name: quantize_tflite(one, pictures(name, 4)) for name, one in exported.items()}
+
+
+@pytest.fixture(scope="module")
+def packed(exported: dict[str, Exported], pictures: Pictures) -> dict[str, tuple[bytes, bytes]]:
+    return {name: serialize(quantize_openvino(one, pictures(name, 4), Ranges.MINMAX)) for name, one in exported.items()}
+
+
+def tensors(model: bytes) -> tuple[list[tuple[str, set[str]]], int]:
+    """(kind of operation, types of what goes in and out of it) in order, and the largest share of a float constant."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = {number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    types = {number: name for name, number in vars(schema.TensorType).items() if not name.startswith("_")}
+    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
+    (graph,) = parsed.subgraphs
+    steps = []
+    for operator in graph.operators:
+        ends = [*operator.inputs, *operator.outputs]
+        code = parsed.operatorCodes[operator.opcodeIndex]
+        kind = kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        steps.append((kind, {types[graph.tensors[end].type] for end in ends if end >= 0}))
+    floats = [
+        len(parsed.buffers[tensor.buffer].data)
+        for tensor in graph.tensors
+        if types[tensor.type] == "FLOAT32" and parsed.buffers[tensor.buffer].data is not None
+    ]
+    return steps, max(floats, default=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tflite_is_int8_throughout(lite: dict[str, bytes], name: str) -> None:
+    """If it failed, part of the network would still run in float, at the speed of float."""
+    steps, largest_float = tensors(lite[name])
+    inside = [(kind, types) for kind, types in steps if "FLOAT32" in types]
+    # Float only where pictures come in and answers go out.
+    assert {kind for kind, _ in inside} == {"QUANTIZE", "DEQUANTIZE"}
+    assert len(inside) == {"segmenter": 3, "classifier": 2}[name]
+    assert len([1 for kind, _ in steps if kind == "CONV_2D"]) > 15
+    assert largest_float == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tflite_is_a_quarter_of_the_size(exported: dict[str, Exported], lite: dict[str, bytes], name: str) -> None:
+    """If it failed, weights would have stayed in float."""
+    assert 0.2 < len(lite[name]) / len(exported[name].tflite) < 0.35
+
+
+def test_the_same_pictures_give_the_same_bytes(
+    exported: dict[str, Exported], lite: dict[str, bytes], pictures: Pictures
+) -> None:
+    """If it failed, nobody could prove that a bundle was made from what its passport says."""
+    assert quantize_tflite(exported["segmenter"], pictures("segmenter", 4)) == lite["segmenter"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_int8_answers_like_fp32(
+    exported: dict[str, Exported],
+    lite: dict[str, bytes],
+    packed: dict[str, tuple[bytes, bytes]],
+    pictures: Pictures,
+    name: str,
+) -> None:
+    """If it failed, a quantized network would be another network."""
+    wanted = tflite_engine.load("x.tflite", exported[name].tflite, 1)
+    for quantized in (
+        tflite_engine.load("x.tflite", lite[name], 1),
+        openvino_engine.load("x.xml", *packed[name], "CPU", 1),
+    ):
+        for picture in pictures(name, 3):
+            given = {output.shape: output for output in quantized.run(picture)}
+            for output in wanted.run(picture):
+                error = np.abs(given[output.shape] - output).mean()
+                # Random weights: what is compared is signal against rounding.
+                assert error < 0.15 * max(float(np.abs(output).mean()), float(output.std()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_openvino_holds_int8_weights_between_fake_quantizers(
+    exported: dict[str, Exported], packed: dict[str, tuple[bytes, bytes]], name: str
+) -> None:
+    """If it failed, OpenVINO would run the network in float, whatever the bundle says."""
+    openvino = pytest.importorskip("openvino")
+    xml, weights = packed[name]
+    graph = openvino.Core().read_model(xml, weights)
+    nodes = graph.get_ordered_ops()
+    kinds = Counter(node.get_type_name() for node in nodes)
+    layers = kinds["Convolution"] + kinds["GroupConvolution"] + kinds["MatMul"]
+    assert layers > 15
+    assert kinds["FakeQuantize"] > layers / 2
+    stored = Counter(node.get_element_type().get_type_name() for node in nodes if node.get_type_name() == "Constant")
+    assert stored["i8"] >= layers
+    _, before = serialize(exported[name].openvino)
+    assert len(weights) < 0.35 * len(before)
+
+
+def test_a_file_that_did_not_shrink_fails_the_gate(exported: dict[str, Exported], pictures: Pictures) -> None:
+    """If it failed, a network that stayed in float would be sold as int8."""
+    one = exported["segmenter"]
+    pretended = replace(one, tflite=one.tflite[: len(one.tflite) // 2])
+    with pytest.raises(GateFailed, match=r"segmenter\.tflite.*stayed in float"):
+        quantize_tflite(pretended, pictures("segmenter", 1))

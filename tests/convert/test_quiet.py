@@ -1,0 +1,57 @@
+"""What converters print does not reach the user's standard output, and what they print when they fail does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import NoReturn
+
+import pytest
+
+from bonedge.convert.quiet import muffled, terminal
+
+
+def fail(last_words: bytes) -> NoReturn:
+    os.write(1, last_words)
+    raise RuntimeError("gave up")
+
+
+def test_holds_back_python_and_native_output(capfd: pytest.CaptureFixture[str]) -> None:
+    """If it failed, `--json` would print more than one document."""
+    with muffled():
+        print("from Python")
+        os.write(1, b"from C\n")
+        os.write(2, b"from C, too\n")
+        warnings.warn("deprecated", DeprecationWarning, stacklevel=1)
+        print("and there", file=sys.stderr)
+    print("after")
+    assert capfd.readouterr() == ("after\n", "")
+
+
+def test_tells_what_was_held_back_when_something_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    """If it failed, the reason that a converter printed before it gave up would be lost."""
+    with pytest.raises(RuntimeError, match="gave up"), muffled():
+        fail(b"operation X is not supported\n")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "operation X is not supported" in err
+    with pytest.raises(RuntimeError), muffled(replay=False):
+        fail(b"chatter\n")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_is_seen_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    """If it failed, a conversion would look dead for minutes."""
+    with terminal() as stream, muffled():
+        print("step", file=stream)
+    assert capfd.readouterr() == ("", "step\n")
+
+
+def test_leaves_no_descriptor_open() -> None:
+    """If it failed, a long conversion would run out of file descriptors."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with muffled():
+            pass
+    assert len(os.listdir("/proc/self/fd")) == before
