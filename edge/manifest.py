@@ -14,7 +14,8 @@ SCHEMA_VERSION: Literal[1] = 1
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 EngineName = Literal["tflite", "openvino"]
-Precision = Literal["int8", "fp32"]
+Precision = Literal["int8", "mixed", "fp16", "fp32"]
+"""Of a pair: what both networks have in common, else mixed."""
 
 
 class _Strict(BaseModel):
@@ -79,6 +80,9 @@ class Networks(_Strict):
     segmenter: tuple[FileName, ...] = Field(min_length=1, max_length=2)
     """TFLite: one file. OpenVINO: the .xml, then the .bin."""
     classifier: tuple[FileName, ...] = Field(min_length=1, max_length=2)
+    segmenter_recipe: str = ""
+    """How it was made, in the words of passport.json; empty when it was not converted through the ladder."""
+    classifier_recipe: str = ""
 
 
 class Training(_Strict):

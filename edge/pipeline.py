@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 
 from .bundle import Bundle
@@ -11,9 +12,23 @@ from .crop import choose_region, crop
 from .engines import Networks
 from .geometry import clip_box, scale_box
 from .judge import judge
-from .preprocess import prepare
-from .records import Examination, Radiograph, Timings
+from .preprocess import Prepared, prepare
+from .records import Classification, Examination, Pixels, Radiograph, Segmentation, Source, Timings, Verdict
 from .segment import read_maps
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Everything that the networks say about one prepared picture."""
+
+    segmentation: Segmentation
+    classification: Classification
+    verdict: Verdict
+    logits: Pixels
+    """float32 "1 3", before the temperature."""
+    segment_ms: float
+    classify_ms: float
+    """Wall-clock milliseconds, cropping and judging included."""
 
 
 class Pipeline:
@@ -41,10 +56,35 @@ class Pipeline:
         Raises:
             BundleRefused: the networks do not answer as the manifest promises.
         """
-        manifest, source = self.bundle.manifest, radiograph.source
         begun = self._clock()
-        prepared = prepare(radiograph, manifest.preprocessing)
+        prepared = prepare(radiograph, self.bundle.manifest.preprocessing)
         preprocessed = self._clock()
+        reading = self.read(radiograph.source, prepared)
+        return Examination(
+            radiograph,
+            reading.segmentation,
+            reading.classification,
+            reading.verdict,
+            Timings(
+                decode=decode_ms,
+                preprocess=1000 * (preprocessed - begun),
+                segment=reading.segment_ms,
+                classify=reading.classify_ms,
+            ),
+        )
+
+    def read(self, source: Source, prepared: Prepared) -> Reading:
+        """What both networks say about one picture that is already prepared.
+
+        Args:
+            source: of the picture.
+            prepared: by `prepare` with the bundle's own preprocessing.
+
+        Raises:
+            BundleRefused: the networks do not answer as the manifest promises.
+        """
+        manifest = self.bundle.manifest
+        begun = self._clock()
         maps, features = self.networks.segment(prepared.segmenter_input)
         segmentation = read_maps(maps, features, prepared, source, manifest.decision)
         segmented = self._clock()
@@ -55,15 +95,6 @@ class Pipeline:
         classification = read_logits(logits, manifest.decision.temperature, seen)
         verdict = judge(source, segmentation, classification, manifest.decision, manifest.abstention)
         judged = self._clock()
-        return Examination(
-            radiograph,
-            segmentation,
-            classification,
-            verdict,
-            Timings(
-                decode=decode_ms,
-                preprocess=1000 * (preprocessed - begun),
-                segment=1000 * (segmented - preprocessed),
-                classify=1000 * (judged - segmented),
-            ),
+        return Reading(
+            segmentation, classification, verdict, logits, 1000 * (segmented - begun), 1000 * (judged - segmented)
         )

@@ -70,9 +70,9 @@ def _network(name: str, interpreter: Any) -> LoadedNetwork:
     entrance = inputs[0]
 
     def run(pixels: Pixels) -> list[Pixels]:
-        interpreter.set_tensor(entrance["index"], _quantize(pixels, entrance))
+        interpreter.set_tensor(entrance["index"], quantize(pixels, entrance))
         interpreter.invoke()
-        return [_dequantize(interpreter.get_tensor(output["index"]), output) for output in outputs]
+        return [dequantize(interpreter.get_tensor(output["index"]), output) for output in outputs]
 
     return LoadedNetwork(_shape(entrance), tuple(_shape(output) for output in outputs), run)
 
@@ -81,7 +81,7 @@ def _shape(details: dict[str, Any]) -> tuple[int, ...]:
     return tuple(int(size) for size in details["shape"])
 
 
-def _quantize(values: Pixels, details: dict[str, Any]) -> np.ndarray[Any, Any]:
+def quantize(values: Pixels, details: dict[str, Any]) -> np.ndarray[Any, Any]:
     """Real numbers -> what the tensor stores: q = round(r / scale) + zero point (TFLite 8-bit quantization spec)."""
     if details["dtype"] == np.float32:
         return np.asarray(values)
@@ -91,7 +91,8 @@ def _quantize(values: Pixels, details: dict[str, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(np.clip(rounded, limits.min, limits.max), details["dtype"])
 
 
-def _dequantize(stored: np.ndarray[Any, Any], details: dict[str, Any]) -> Pixels:
+def dequantize(stored: np.ndarray[Any, Any], details: dict[str, Any]) -> Pixels:
+    """What the tensor stores -> real numbers, float32. `details`: as the interpreter describes the tensor."""
     if details["dtype"] == np.float32:
         return np.asarray(stored, np.float32)
     scale, zero_point = details["quantization"]
