@@ -27,7 +27,7 @@ from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import prepare
 from bonedge.edge.records import CLASSES, BoundingBox, Label, Pixels
 
-from .datasets import Sample, SampleSet
+from .datasets import Sample, SampleSet, picture_fingerprint, read_mask
 
 OUT_OF_SCOPE = len(CLASSES)
 """The label number of pictures that the models should abstain on."""
@@ -59,6 +59,13 @@ class PictureCache:
         """float32 "rows columns", 0..1: exactly what `prepare` made."""
         rows, columns = self.size[index]
         return self.working[index, :rows, :columns].astype(np.float32) / np.float32(255)
+
+    def fingerprints(self) -> list[str]:
+        """`picture_fingerprint` of every picture, sorted."""
+        return sorted(
+            picture_fingerprint(np.asarray(self.working[index, :rows, :columns]))
+            for index, (rows, columns) in enumerate(self.size)
+        )
 
     def letterbox(self, index: int) -> Letterbox:
         """Between the working picture and the segmenter's square."""
@@ -166,7 +173,7 @@ def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> 
         for name, file in (("lesion", sample.lesion_mask), ("bone", sample.bone_mask)):
             if file is None:
                 continue
-            mask = resize(_mask(file, radiograph.pixels.shape), rows, columns)
+            mask = resize(read_mask(file, radiograph.pixels.shape).astype(np.float32), rows, columns)
             arrays[name][index] = _bytes(prepared.letterbox.apply(mask))
             left, top, width, height = cv2.boundingRect((mask >= 0.5).astype(np.uint8))
             arrays[f"{name}_box"][index] = left, top, left + width, top + height
@@ -177,13 +184,3 @@ def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> 
 
 def _bytes(unit: Pixels) -> NDArray[np.uint8]:
     return np.asarray(np.rint(unit * np.float32(255)), np.uint8)
-
-
-def _mask(file: Path, shape: tuple[int, ...]) -> Pixels:
-    try:
-        mask = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (OSError, cv2.error) as error:
-        raise InvalidConfiguration(f"{file}: the mask cannot be read ({error})") from error
-    if mask is None or mask.shape != shape:
-        raise InvalidConfiguration(f"{file}: the mask does not match its picture, which has {shape} pixels")
-    return np.asarray(mask >= 128, np.float32)

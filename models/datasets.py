@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from bonedge.edge.errors import InvalidConfiguration
-from bonedge.edge.records import Label
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.records import Label, Mask
+
+TRAINING_PICTURES = "training-pictures.txt"
+"""Beside a trained pair: the fingerprint of every picture that it was trained or tuned on, one a line."""
 _EVERY = 7
 """One sample in seven is for validation: coprime to the period of the phantoms' label mix, so every label is in it."""
 
@@ -90,6 +96,26 @@ class PhantomSet:
 def held_out(index: int) -> bool:
     """Whether the phantom with this index is kept from training."""
     return index % _EVERY == 0
+
+
+def read_mask(file: Path, shape: tuple[int, ...]) -> Mask:
+    """A mask file as bool "rows columns".
+
+    Raises:
+        InvalidConfiguration: it cannot be read, or has another shape than its picture.
+    """
+    try:
+        mask = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (OSError, cv2.error) as error:
+        raise InvalidConfiguration(f"{file}: the mask cannot be read ({error})") from error
+    if mask is None or mask.shape != shape:
+        raise InvalidConfiguration(f"{file}: the mask does not match its picture, which has {shape} pixels")
+    return np.asarray(mask >= 128, np.bool_)
+
+
+def picture_fingerprint(grey: NDArray[np.uint8]) -> str:
+    """SHA-256 (hexadecimal) of a working picture, uint8 "h w": names a picture whatever file it came in."""
+    return hashlib.sha256(str(grey.shape).encode() + np.ascontiguousarray(grey).tobytes()).hexdigest()
 
 
 def _sample(folder: Path, row: dict[str, Any]) -> Sample:

@@ -83,7 +83,7 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
     "stages",
     type=_Stage(),
     multiple=True,
-    default=("128:16", "256:8"),
+    default=("128:16", "256:16"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
