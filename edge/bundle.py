@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib.util
 import os
-import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,7 +15,10 @@ from pydantic import ValidationError
 
 from .errors import BundleRefused
 from .files import sync_folder
+from .folder import AGAIN, held, some
 from .manifest import Manifest
+from .signature import SIGNATURE, SIGNATURE_LIMIT_BYTES, Signature, read_signature
+from .trust import Trust
 
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT_BYTES = 16 * 2**20
@@ -26,7 +26,6 @@ MANIFEST_LIMIT_BYTES = 16 * 2**20
 CONTENTS_LIMIT_BYTES = 2**30
 """Of all other files together; they are held in memory. The released bundle is under 40 MB."""
 _FILES_PER_NETWORK = {"tflite": (".tflite",), "openvino": (".xml", ".bin")}
-_AGAIN = "copy or convert the bundle again"
 
 
 @dataclass(frozen=True)
@@ -38,42 +37,61 @@ class Bundle:
     digest: str
     """SHA-256 of manifest.json, lower-case hexadecimal. Through the manifest it names the whole bundle."""
     contents: Mapping[str, bytes]
-    """Every file except manifest.json: the very bytes whose digests were checked."""
+    """Every file except manifest.json and manifest.sig: the very bytes whose digests were checked."""
+    signature: Signature | None = None
+    """What manifest.sig says; None when there is none. A mere claim unless `verified`."""
+    verified: bool = False
+    """Whether a trusted key verified the signature over the very bytes that became `manifest`."""
 
     @classmethod
-    def open(cls, folder: Path) -> Bundle:
-        """Check `folder` and load it: exact file set, regular files, sizes, digests, schema; no runtime is involved.
+    def open(cls, folder: Path, *, trust: Trust = Trust()) -> Bundle:  # noqa: B008 - frozen
+        """Check `folder` and load it; no runtime is involved.
+
+        First that manifest.json and manifest.sig are regular files of a sane size, then the signature, if one is
+        demanded, over manifest.json as it was read; only then are these bytes parsed. Schema, version and exact file
+        set follow, and each file's type, size and digest before anyone else gets to see it.
+
+        Args:
+            folder: of the bundle.
+            trust: what is demanded of it, besides that it is whole.
 
         Raises:
-            BundleRefused: anything is missing, extra, altered, too large or not as the schema says.
+            BundleRefused: anything is missing, extra, altered, too large, not as the schema says, or not as demanded.
+            InvalidConfiguration: the key or the version that `trust` names is not one.
         """
-        with _opened(folder) as descriptor:
-            names = set(_listing(folder, descriptor))
-            if MANIFEST not in names:
+        demands = trust.demands()
+        with held(folder) as files:
+            if MANIFEST not in files.names:
                 raise BundleRefused(
                     f"{folder} is not a bundle: it has no {MANIFEST}; give the folder that 'bonedge convert' wrote"
                 )
-            raw = _read(folder, descriptor, MANIFEST, MANIFEST_LIMIT_BYTES)
+            raw = files.read(MANIFEST, MANIFEST_LIMIT_BYTES)
+            signature = None
+            if SIGNATURE in files.names:
+                signature = read_signature(folder / SIGNATURE, files.read(SIGNATURE, SIGNATURE_LIMIT_BYTES))
+            verified = demands.check_signature(folder, raw, signature)
             manifest = _parse(folder, raw)
-            _check_file_set(folder, names - {MANIFEST}, manifest)
+            demands.check_version(folder, manifest.version)
+            _check_file_set(folder, files.names - {MANIFEST, SIGNATURE}, manifest)
             remaining = CONTENTS_LIMIT_BYTES
             contents: dict[str, bytes] = {}
             for name, expected in manifest.files.items():
-                contents[name] = _read(folder, descriptor, name, remaining)
+                contents[name] = files.read(name, remaining)
                 remaining -= len(contents[name])
                 if _digest(contents[name]) != expected:
                     raise BundleRefused(
-                        f"{folder / name} was altered or damaged: its SHA-256 is not the one in {MANIFEST}; {_AGAIN}"
+                        f"{folder / name} was altered or damaged: its SHA-256 is not the one in {MANIFEST}; {AGAIN}"
                     )
-        return cls(folder, manifest, _digest(raw), MappingProxyType(contents))
+        return cls(folder, manifest, _digest(raw), MappingProxyType(contents), signature, verified)
 
 
 def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Bundle:
-    """Write a bundle so that `folder` holds a whole, durable bundle or is as it was before.
+    """Write an unsigned bundle so that `folder` holds a whole, durable bundle or is as it was before.
 
     The files are written and synced in a temporary folder beside `folder`, opened there as a reader would, and renamed
     into place. An existing bundle is first moved aside, and moved back if the renaming fails; a crash exactly between
     the two renamings leaves it under the name `.<folder>.<random>.old`.
+    A signature goes with the bundle that it was of.
 
     Args:
         folder: destination; missing parents are made. A symbolic link is followed.
@@ -100,7 +118,7 @@ def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]
     except BaseException:
         _remove_flat(temporary)
         raise
-    return Bundle(folder, written.manifest, written.digest, written.contents)
+    return replace(written, folder=folder)
 
 
 def digests(contents: Mapping[str, bytes]) -> dict[str, str]:
@@ -111,28 +129,27 @@ def digests(contents: Mapping[str, bytes]) -> dict[str, str]:
 def check_destination(folder: Path) -> None:
     """Refuse a folder that `write_bundle` would not replace; to be called before hours of work, too.
 
-    A folder that does not exist, an empty one, and a bundle (each entry is manifest.json or named in it, whatever the
-    state of the files) can be replaced.
+    A folder that does not exist, an empty one, and a bundle (each entry is manifest.json, named in it, or manifest.sig,
+    whatever the state of the files) can be replaced.
 
     Raises:
         BundleRefused: it is a file, or holds anything that a bundle does not list.
     """
     if not os.path.lexists(folder):
         return
-    with _opened(folder) as descriptor:
-        names = set(_listing(folder, descriptor))
-        if not names:
+    with held(folder) as files:
+        if not files.names:
             return
         advice = "give another --output, or empty that folder yourself"
-        if MANIFEST not in names:
+        if MANIFEST not in files.names:
             raise BundleRefused(f"{folder} is not empty and is not a bundle, so it is not overwritten; {advice}")
         try:
-            known = set(_parse(folder, _read(folder, descriptor, MANIFEST, MANIFEST_LIMIT_BYTES)).files)
+            known = set(_parse(folder, files.read(MANIFEST, MANIFEST_LIMIT_BYTES)).files)
         except BundleRefused as error:
             raise BundleRefused(f"{folder} does not hold a bundle that can be replaced ({error}); {advice}") from error
-        foreign = sorted(names - known - {MANIFEST})
+        foreign = sorted(files.names - known - {MANIFEST, SIGNATURE})
         if foreign:
-            raise BundleRefused(f"{folder} holds {_some(foreign)}, which its {MANIFEST} does not list; {advice}")
+            raise BundleRefused(f"{folder} holds {some(foreign)}, which its {MANIFEST} does not list; {advice}")
 
 
 def bundled_default() -> Path:
@@ -151,45 +168,6 @@ def bundled_default() -> Path:
         if (folder / MANIFEST).is_file():
             return folder
     raise BundleRefused("this installation of bonedge carries no model bundle; give one with --bundle FOLDER")
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """A descriptor of `folder`, through which its files are opened, so that swapping the folder changes nothing."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise BundleRefused(f"bundle {folder} cannot be opened: {_reason(error)}; give the bundle's folder") from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _listing(folder: Path, descriptor: int) -> list[str]:
-    try:
-        return os.listdir(descriptor)
-    except OSError as error:
-        raise BundleRefused(f"bundle {folder} cannot be listed: {_reason(error)}; check its permissions") from error
-
-
-def _read(folder: Path, directory: int, name: str, limit_bytes: int) -> bytes:
-    """All bytes of a regular file that is no link and no larger than `limit_bytes`."""
-    path = folder / name
-    try:
-        # O_NONBLOCK: opening a named pipe must not wait for a writer.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(name, flags, dir_fd=directory), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BundleRefused(f"{path} is not a regular file; {_AGAIN}")
-            content = file.read(limit_bytes + 1)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise BundleRefused(f"{path} is a symbolic link; replace it by the file itself") from error
-        raise BundleRefused(f"{path} cannot be read: {_reason(error)}; {_AGAIN}") from error
-    if len(content) > limit_bytes:
-        raise BundleRefused(f"{path} makes the bundle larger than bonedge loads ({limit_bytes} bytes were left)")
-    return content
 
 
 def _parse(folder: Path, raw: bytes) -> Manifest:
@@ -212,8 +190,9 @@ def _parse(folder: Path, raw: bytes) -> Manifest:
 
 def _contradiction(manifest: Manifest) -> str | None:
     """What the schema alone cannot say."""
-    if MANIFEST in manifest.files:
-        return f"files lists {MANIFEST} itself"
+    for name in (MANIFEST, SIGNATURE):
+        if name in manifest.files:
+            return f"files lists {name} itself"
     engines = [networks.engine for networks in manifest.networks]
     if len(set(engines)) < len(engines):
         return "networks names an engine twice"
@@ -224,29 +203,20 @@ def _contradiction(manifest: Manifest) -> str | None:
                 return f"the {networks.engine} {part} needs files that end in {', '.join(suffixes)}, in this order"
             missing = [name for name in names if name not in manifest.files]
             if missing:
-                return f"the {networks.engine} {part} needs {_some(missing)}, which files does not list"
+                return f"the {networks.engine} {part} needs {some(missing)}, which files does not list"
     features = len(manifest.abstention.feature_mean)
     if not features or any(len(row) != features for row in manifest.abstention.feature_basis):
         return "abstention.feature_basis does not have one column per number of abstention.feature_mean"
     return None
 
 
-def _check_file_set(folder: Path, present: set[str], manifest: Manifest) -> None:
+def _check_file_set(folder: Path, present: Set[str], manifest: Manifest) -> None:
     missing = sorted(set(manifest.files) - present)
     if missing:
-        raise BundleRefused(f"bundle {folder} is incomplete: {_some(missing)} is missing; {_AGAIN}")
+        raise BundleRefused(f"bundle {folder} is incomplete: {some(missing)} is missing; {AGAIN}")
     extra = sorted(present - set(manifest.files))
     if extra:
-        raise BundleRefused(f"bundle {folder} holds {_some(extra)}, which its {MANIFEST} does not list; remove it")
-
-
-def _some(names: list[str]) -> str:
-    """The first name, quoted so that it stays on one line, and how many more there are."""
-    return ascii(names[0]) + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+        raise BundleRefused(f"bundle {folder} holds {some(extra)}, which its {MANIFEST} does not list; remove it")
 
 
 def _digest(content: bytes) -> str:

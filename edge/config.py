@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import InvalidConfiguration
+from .trust import Trust, read_version
 
 EngineChoice = Literal["auto", "tflite", "openvino"]
 _DEFAULT_OUTPUT = Path("bonedge-results")
@@ -16,6 +17,28 @@ _DEFAULT_OUTPUT = Path("bonedge-results")
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BundleSettings(_Strict):
+    """The `[bundle]` table: what is demanded of every model bundle before it is loaded."""
+
+    key: Annotated[Path, Field(strict=False)] | None = None
+    """PEM file with the Ed25519 public key that must have signed it; None demands no signature."""
+    minimum_version: str | None = None
+    """Lowest version that is loaded, such as "1.2"; None takes any."""
+
+    @field_validator("minimum_version")
+    @classmethod
+    def _is_a_version(cls, value: str | None) -> str | None:
+        if value is not None and read_version(value) is None:
+            raise ValueError("is not a version; write it like 1, 1.2 or 1.2.0rc1")
+        return value
+
+    def trust(self, key: Path | None = None, minimum_version: str | None = None) -> Trust:
+        """The demands, where `key` and `minimum_version`, from the command line, win over the file."""
+        return Trust(
+            self.key if key is None else key, self.minimum_version if minimum_version is None else minimum_version
+        )
 
 
 class PredictSettings(_Strict):
@@ -34,11 +57,12 @@ class PredictSettings(_Strict):
 class Settings(_Strict):
     """The whole file."""
 
+    bundle: BundleSettings = BundleSettings()
     predict: PredictSettings = PredictSettings()
 
 
 def read_settings(path: Path | None) -> Settings:
-    """The settings in `path`, or the defaults when there is none. Relative folders are relative to the file.
+    """The settings in `path`, or the defaults when there is none. Relative paths are relative to the file.
 
     Raises:
         InvalidConfiguration: the file cannot be read, is not TOML, or has a wrong key or value.
@@ -56,13 +80,15 @@ def read_settings(path: Path | None) -> Settings:
     except ValidationError as error:
         raise InvalidConfiguration(f"{path}: {_explain(error)}") from error
     here = path.resolve().parent
-    predict = settings.predict
+    bundle, predict = settings.bundle, settings.predict
+    if bundle.key is not None:
+        bundle = bundle.model_copy(update={"key": here / bundle.key})
     folders: dict[str, Path] = {}
     if predict.bundle is not None:
         folders["bundle"] = here / predict.bundle
     if "output" in predict.model_fields_set:
         folders["output"] = here / predict.output
-    return settings.model_copy(update={"predict": predict.model_copy(update=folders)})
+    return settings.model_copy(update={"bundle": bundle, "predict": predict.model_copy(update=folders)})
 
 
 def _explain(error: ValidationError) -> str:
@@ -70,6 +96,7 @@ def _explain(error: ValidationError) -> str:
     faults = error.errors(include_url=False, include_context=False)
     first = faults[0]
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    what = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Input ")
+    what = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
+    what = what.removeprefix("Input ").removeprefix("Value error, ")
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{key or 'the file'}: {what}{more}"

@@ -7,15 +7,20 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, prepare_in: Path | None = None) -> None:
     """Write `content` to `path` so that a reader sees the old file or the whole new one, even after a power cut.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder.
+    Temporary file, fsync, rename, fsync of the folder.
+
+    Args:
+        path: destination.
+        content: all of it.
+        prepare_in: folder for the temporary file, on the same file system; by default the destination's own.
 
     Raises:
         OSError: the folder is missing, full or not writable; nothing is left behind.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=prepare_in or path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

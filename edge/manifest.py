@@ -101,6 +101,7 @@ class Manifest(_Strict):
     schema_version: Literal[1] = SCHEMA_VERSION
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     version: str
+    """As PEP 440 writes versions (1, 1.2, 1.2.0rc1): others load, except where a minimum version is demanded."""
     created: str
     """ISO 8601, UTC."""
     labels: tuple[Literal["normal"], Literal["benign"], Literal["malignant"]] = (

@@ -15,6 +15,7 @@ from .engines import DEVICES, ENGINES, load
 from .errors import ExitCode, InvalidConfiguration, UnreadableImage
 from .pipeline import Pipeline
 from .progress import report_for
+from .trust import Trust
 from .write import write_examination
 
 
@@ -22,16 +23,27 @@ from .write import write_examination
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the results.  [default: bonedge-results]")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model bundle.  [default: bonedge's own]")
+@click.option("--key", type=click.Path(path_type=Path), help="Public key that must have signed the bundle.")
+@click.option("--minimum-version", metavar="V", help="Refuse an older bundle.")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), help="Inference engine.  [default: auto]")
 @click.option("--device", type=click.Choice(DEVICES), help="tflite runs on the CPU only.  [default: CPU]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Of the engine.  [default: one per processor, at most 4]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document per input on standard output, in order.")
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="TOML file with a [predict] table; options win over it."
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML file with a [predict] and a [bundle] table; options win over it.",
 )
 @click.pass_context
 def command(
-    context: click.Context, /, images: tuple[Path, ...], as_json: bool, config: Path | None, **options: Any
+    context: click.Context,
+    /,
+    images: tuple[Path, ...],
+    as_json: bool,
+    config: Path | None,
+    key: Path | None,
+    minimum_version: str | None,
+    **options: Any,
 ) -> None:
     """Give a verdict on each IMAGE: a single-frame DICOM radiograph, PNG, JPEG or TIFF.
 
@@ -39,16 +51,17 @@ def command(
     content. An image that cannot be read costs one line, exit code 3, and nothing else.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    settings = read_settings(config).predict.model_copy(update=given)
-    context.exit(predict(images, settings, as_json=as_json))
+    settings = read_settings(config)
+    trust = settings.bundle.trust(key, minimum_version)
+    context.exit(predict(images, settings.predict.model_copy(update=given), trust, as_json=as_json))
 
 
-def predict(images: tuple[Path, ...], settings: PredictSettings, *, as_json: bool) -> ExitCode:
+def predict(images: tuple[Path, ...], settings: PredictSettings, trust: Trust, *, as_json: bool) -> ExitCode:
     """Examine `images` in order, write and report each, and say whether all could be read.
 
     Raises:
-        BundleRefused: no usable bundle or engine.
-        InvalidConfiguration: the output folder does not take files.
+        BundleRefused: no usable bundle or engine, or not one that `trust` allows.
+        InvalidConfiguration: the output folder does not take files, or what `trust` names is not a key or a version.
     """
     output = settings.output
     try:
@@ -61,7 +74,7 @@ def predict(images: tuple[Path, ...], settings: PredictSettings, *, as_json: boo
     with Decoder() as decoder:
         # The decoding process starts while this one loads the models.
         decoder.start()
-        bundle = Bundle.open(settings.bundle if settings.bundle is not None else bundled_default())
+        bundle = Bundle.open(settings.bundle if settings.bundle is not None else bundled_default(), trust=trust)
         networks = load(bundle, engine=settings.engine, device=settings.device, threads=settings.threads)
         pipeline = Pipeline(bundle, networks)
         report = report_for(images, as_json)

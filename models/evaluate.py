@@ -24,6 +24,7 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
 from bonedge.edge.pipeline import Pipeline
 from bonedge.edge.records import CLASSES, NOTICE, Label, Mask
+from bonedge.edge.trust import Trust
 
 from .metrics import VERDICTS, binary, confusion, dice, segmentation, three_class, wilson
 
@@ -72,6 +73,8 @@ class Outcome:
 @click.option("--phantoms", type=click.IntRange(9), default=600, show_default=True, help="How many pictures.")
 @click.option("--seed", type=click.IntRange(0), required=True, help="Of the phantoms; not one of the training's.")
 @click.option("--bundle", "folder", type=click.Path(path_type=Path), help="Model bundle.  [default: bonedge's own]")
+@click.option("--key", type=click.Path(path_type=Path), help="Public key that must have signed the bundle.")
+@click.option("--minimum-version", metavar="V", help="Refuse an older bundle.")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--device", type=click.Choice(DEVICES), default="CPU", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), help="Of the engine.  [default: one per processor, at most 4]")
@@ -83,6 +86,8 @@ def command(
     phantoms: int,
     seed: int,
     folder: Path | None,
+    key: Path | None,
+    minimum_version: str | None,
     engine: Any,
     device: str,
     threads: int | None,
@@ -98,7 +103,8 @@ def command(
     is measured on phantoms proves the machinery, not medicine.
     """
     other = None if compare is None else read_verdicts(compare, seed)
-    bundle = Bundle.open(folder if folder is not None else bundled_default())
+    trust = Trust(key, minimum_version)
+    bundle = Bundle.open(folder if folder is not None else bundled_default(), trust=trust)
     if seed in bundle.manifest.training.phantom_seeds:
         raise InvalidConfiguration(
             f"seed {seed} was used to make {bundle.manifest.name} {bundle.manifest.version}; "

@@ -42,6 +42,13 @@ def catches_everything(handler: ast.ExceptHandler) -> bool:
     return "Exception" in names or ("BaseException" in names and not reraises)
 
 
+def imported(node: ast.AST) -> list[str]:
+    """The modules that an import statement names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+
+
 def test_imports_go_one_way() -> None:
     """The runtime would come to depend on what trains and converts, and with it on TensorFlow."""
     done = run(tool("lint-imports"))
@@ -74,6 +81,19 @@ def test_exceptions_are_swallowed_at_the_boundary_only() -> None:
     assert found == _BOUNDARIES
 
 
+def test_keys_are_handled_in_one_place() -> None:
+    """A second place that checks signatures would be the one with the mistake."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in imported(node)
+        if name.partition(".")[0] == "cryptography"
+    }
+    assert found == {"edge/keys.py"}
+
+
 def test_the_runtime_and_the_phantoms_import_without_the_converter() -> None:
     """On a workstation, without TensorFlow, a command would end in an import error."""
     script = (
@@ -97,7 +117,8 @@ def test_help_loads_nothing_heavy() -> None:
 import sys
 from bonedge.edge.cli import cli
 cli.main(["--help"], standalone_mode=False)
-heavy = {"numpy", "cv2", "pydicom", "openvino", "ai_edge_litert", "pydantic", "rich", "tensorflow", "keras"}
+heavy = {"numpy", "cv2", "pydicom", "openvino", "ai_edge_litert", "pydantic", "rich", "tensorflow", "keras",
+         "cryptography", "packaging"}
 print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
     done = run(sys.executable, "-c", script)

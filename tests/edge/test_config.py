@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bonedge.edge.config import PredictSettings, Settings, read_settings
+from bonedge.edge.config import BundleSettings, PredictSettings, Settings, read_settings
 from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.trust import Trust
 
 
 def written(folder: Path, text: str) -> Path:
@@ -30,6 +31,19 @@ def test_every_key_is_read_and_folders_are_beside_the_file(tmp_path: Path) -> No
     )
 
 
+def test_what_is_demanded_of_bundles_is_read_and_options_win(tmp_path: Path) -> None:
+    """If it failed, a workstation would load bundles that its administrator meant to keep out."""
+    text = '[bundle]\nkey = "keys/site.pub"\nminimum_version = "1.2"\n'
+    bundle = read_settings(written(tmp_path, text)).bundle
+    assert bundle == BundleSettings(key=tmp_path / "keys" / "site.pub", minimum_version="1.2")
+    assert bundle.trust() == Trust(tmp_path / "keys" / "site.pub", "1.2")
+    assert bundle.trust(Path("other.pub"), "2") == Trust(Path("other.pub"), "2")
+    assert bundle.trust(minimum_version="0") == Trust(tmp_path / "keys" / "site.pub", "0")
+    assert Settings().bundle.trust() == Trust()
+    absolute = read_settings(written(tmp_path, '[bundle]\nkey = "/etc/bonedge/site.pub"\n')).bundle
+    assert absolute.key == Path("/etc/bonedge/site.pub")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -40,6 +54,10 @@ def test_every_key_is_read_and_folders_are_beside_the_file(tmp_path: Path) -> No
         ('[predict]\ndevice = "NPU"\n', "predict.device"),
         ("[predict]\noutput = 3\n", "predict.output"),
         ("[predict]\nthread = 2\n", "predict.thread: there is no such key"),
+        ("[bundle]\nkey = 3\n", "bundle.key"),
+        ("[bundle]\nminimum_version = 1.2\n", "bundle.minimum_version"),
+        ('[bundle]\nminimum_version = "newest"\n', "bundle.minimum_version: is not a version"),
+        ('[bundle]\nkeys = "k.pub"\n', "bundle.keys: there is no such key"),
         ("[watch]\n", "watch: there is no such key"),
         ("predict = 3\n", "predict"),
         ("[predict\n", "is not TOML"),
