@@ -1,4 +1,4 @@
-"""Files and numbers -> a bundle."""
+"""Candidates and numbers -> a bundle."""
 
 from __future__ import annotations
 
@@ -7,54 +7,46 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bonedge.edge.bundle import MANIFEST, Bundle, digests
-from bonedge.edge.manifest import EngineName, Manifest, Networks, Precision
+from bonedge.edge.manifest import Manifest, Networks
 
-from .candidates import Candidate
+from .candidates import SUFFIXES, Candidate
 from .trained import Operation
 
-
-def candidate(
-    name: str,
-    engine: EngineName,
-    precision: Precision,
-    segmenter: Sequence[bytes],
-    classifier: Sequence[bytes],
-) -> Candidate:
-    """Name the files of a pair. `segmenter`, `classifier`: (.tflite) or (.xml, .bin)."""
-    suffixes = {"tflite": (".tflite",), "openvino": (".xml", ".bin")}[engine]
-    files: dict[str, tuple[str, ...]] = {}
-    contents: dict[str, bytes] = {}
-    for network, parts in (("segmenter", segmenter), ("classifier", classifier)):
-        files[network] = tuple(f"{network}{suffix}" for suffix in suffixes)
-        contents |= dict(zip(files[network], parts, strict=True))
-    networks = Networks(
-        engine=engine, precision=precision, segmenter=files["segmenter"], classifier=files["classifier"]
-    )
-    return Candidate(name, networks, contents)
+Pair = tuple[Candidate, Candidate]
+"""(segmenter, classifier) of one engine."""
 
 
 def assemble(
-    operation: Operation,
-    candidates: Sequence[Candidate],
-    extra: Mapping[str, bytes],
-    *,
-    name: str,
-    version: str,
-    created: str,
+    operation: Operation, pairs: Sequence[Pair], extra: Mapping[str, bytes], *, name: str, version: str, created: str
 ) -> tuple[Manifest, dict[str, bytes]]:
     """The manifest of a bundle, and all its other files.
 
     Args:
         operation: of the trained pair.
-        candidates: at most one per engine; file names do not repeat between engines.
-        extra: further files, such as calibration.json.
+        pairs: at most one per engine.
+        extra: further files, such as passport.json.
         name: of the bundle.
         version: of the bundle.
         created: ISO 8601, UTC.
     """
     contents = dict(extra)
-    for one in candidates:
-        contents |= one.contents
+    networks = []
+    for segmenter, classifier in pairs:
+        files: dict[str, tuple[str, ...]] = {}
+        for one in (segmenter, classifier):
+            files[one.network] = tuple(f"{one.network}{suffix}" for suffix in SUFFIXES[one.engine])
+            contents |= dict(zip(files[one.network], one.files, strict=True))
+        alike = segmenter.precision == classifier.precision
+        networks.append(
+            Networks(
+                engine=segmenter.engine,
+                precision=segmenter.precision if alike else "mixed",
+                segmenter=files["segmenter"],
+                classifier=files["classifier"],
+                segmenter_recipe=segmenter.recipe,
+                classifier_recipe=classifier.recipe,
+            )
+        )
     manifest = Manifest(
         name=name,
         version=version,
@@ -63,13 +55,13 @@ def assemble(
         decision=operation.decision,
         abstention=operation.abstention,
         training=operation.training,
-        networks=tuple(one.networks for one in candidates),
+        networks=tuple(networks),
         files=digests(contents),
     )
     return manifest, contents
 
 
 def in_memory(manifest: Manifest, contents: Mapping[str, bytes]) -> Bundle:
-    """A bundle that was never written, to try a candidate with the runtime's own code."""
+    """A bundle that was never written, to try candidates with the runtime's own code."""
     raw = manifest.model_dump_json().encode()
     return Bundle(Path(f"({MANIFEST} in memory)"), manifest, hashlib.sha256(raw).hexdigest(), contents)

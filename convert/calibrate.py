@@ -1,87 +1,128 @@
-"""The calibration set: what both networks are shown while their ranges are measured."""
+"""The calibration set: what both networks are shown while their ranges are measured, and whether it is fit for that."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bonedge.edge.crop import choose_region, crop
-from bonedge.edge.decode import decode_bytes
-from bonedge.edge.engines import Networks
-from bonedge.edge.manifest import Decision, Preprocessing
-from bonedge.edge.preprocess import prepare
-from bonedge.edge.records import Pixels, Radiograph
+from bonedge.edge.engines.networks import Networks
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.judge import feature_distance
+from bonedge.edge.manifest import Abstention, Decision, Preprocessing
+from bonedge.edge.records import CLASSES, Label, Pixels
 from bonedge.edge.segment import read_maps
 
-from .pictures import Picture
+from .candidates import NetworkName
+from .cases import Case, CaseSet
+
+LEAST = 16
+"""Fewer different pictures than this are refused: one odd picture would set the ranges."""
+RECOMMENDED = 100
+"""Fewer draw a warning. In trials 300 did no better."""
+_STRANGE = 0.2
+"""Share of limbs that may lie far from the training pictures before the set is taken for another kind of picture."""
+_FLAT = 2.0
+"""Standard deviation of the greys, of 255, below which a picture holds nothing."""
 
 
 @dataclass(frozen=True)
-class CalibrationSet:
-    """Inputs of both networks, made by the code that a workstation runs, and where they came from."""
+class Inputs:
+    """Of both networks, made by the code that a workstation runs."""
 
     segmenter: tuple[Pixels, ...]
     """Each float32 "1 S S 1"."""
     classifier: tuple[Pixels, ...]
     """Each float32 "1 K K 3": cropped where the fp32 segmenter says."""
-    pictures: tuple[Picture, ...]
-    sha256: tuple[str, ...]
-    """Of the pictures' bytes, in the same order."""
+    features: Pixels
+    """float32 "n C": the segmenter's, one row per picture."""
 
-    def record(self, seed: int) -> bytes:
-        """The bundle's calibration.json: enough to draw the same set again and to prove that it is the same."""
-        strata = Counter(picture.stratum for picture in self.pictures)
-        document = {
-            "split": "training",
-            "seed": seed,
-            "pictures": len(self.pictures),
-            "strata": dict(sorted(strata.items())),
-            "sha256": list(self.sha256),
-        }
-        return json.dumps(document, indent=1).encode()
+    def of(self, network: NetworkName) -> tuple[Pixels, ...]:
+        """Of one of them."""
+        return self.segmenter if network == "segmenter" else self.classifier
 
 
-def decoded(pictures: Sequence[Picture]) -> Iterator[Radiograph]:
-    """The pictures as the runtime reads them, one by one.
-
-    Raises:
-        UnreadableImage: a picture cannot be decoded.
-    """
-    for picture in pictures:
-        yield decode_bytes(picture.read())
-
-
-def calibration_set(
-    pictures: Sequence[Picture],
-    radiographs: Iterator[Radiograph],
-    networks: Networks,
-    preprocessing: Preprocessing,
-    decision: Decision,
-) -> CalibrationSet:
-    """Prepare, segment in fp32 and crop.
+def network_inputs(cases: Iterable[Case], networks: Networks, p: Preprocessing, decision: Decision) -> Inputs:
+    """Segment in fp32 and crop.
 
     Args:
-        pictures: drawn from the training split.
-        radiographs: the same pictures, decoded.
+        cases: of the calibration set.
         networks: the fp32 pair.
-        preprocessing: of the trained pair.
+        p: of the trained pair.
         decision: of the trained pair; decides where lesions are.
     """
-    squares, crops, hashes = [], [], []
-    for radiograph in radiographs:
-        prepared = prepare(radiograph, preprocessing)
+    squares, crops, pooled = [], [], []
+    for case in cases:
+        prepared = case.prepared(p)
         maps, features = networks.segment(prepared.segmenter_input)
-        segmentation = read_maps(maps, features, prepared, radiograph.source, decision)
-        region = choose_region(segmentation, prepared, preprocessing)
+        segmentation = read_maps(maps, features, prepared, case.source, decision)
         squares.append(prepared.segmenter_input)
-        crops.append(crop(prepared.working, region, preprocessing)[None])
-        hashes.append(radiograph.source.sha256)
-    return CalibrationSet(tuple(squares), tuple(crops), tuple(pictures), tuple(hashes))
+        crops.append(crop(prepared.working, choose_region(segmentation, prepared, p), p)[None])
+        pooled.append(features[0])
+    return Inputs(tuple(squares), tuple(crops), np.stack(pooled))
 
 
-def fingerprint(sha256: Sequence[str]) -> str:
-    """One SHA-256 for the whole set, whatever its order."""
-    return hashlib.sha256("\n".join(sorted(sha256)).encode()).hexdigest()
+def check_pictures(calibration: CaseSet) -> list[str]:
+    """Refuse a set that cannot calibrate; what can be said before any network runs.
+
+    Returns:
+        Warnings: whole sentences.
+
+    Raises:
+        InvalidConfiguration: too few, empty or all-alike pictures, or a class that is missing.
+    """
+    where, cases = calibration.where, calibration.cases
+    empty = [case.name for case in cases if case.grey.std() < _FLAT]
+    if empty:
+        raise InvalidConfiguration(
+            f"{where}: {len(empty)} of {len(cases)} calibration pictures are empty (black or of one grey), the first "
+            f"is {empty[0]}; ranges from them would clip every real radiograph: remove them"
+        )
+    different = len({case.fingerprint for case in cases})
+    if different < LEAST:
+        raise InvalidConfiguration(
+            f"{where}: {different} different calibration pictures are too few to measure ranges with; give at least "
+            f"{LEAST}, better {RECOMMENDED} or more"
+        )
+    missing = [label for label in CLASSES if not any(case.truth is label for case in cases)]
+    if missing:
+        raise InvalidConfiguration(
+            f"{where}: the calibration set holds no {' and no '.join(missing)} picture; what they alone excite would "
+            "be clipped: give pictures of all three classes"
+        )
+    warnings = []
+    if different < RECOMMENDED:
+        warnings.append(
+            f"{different} calibration pictures are few; ranges may be too narrow for unusual ones. "
+            f"{RECOMMENDED} or more are recommended."
+        )
+    if different < len(cases):
+        warnings.append(f"{len(cases) - different} calibration pictures are copies of others and add nothing.")
+    return warnings
+
+
+def check_likeness(calibration: CaseSet, features: Pixels, abstention: Abstention) -> None:
+    """Refuse pictures of another kind than the models were trained on: a stale or foreign set.
+
+    Args:
+        calibration: the set.
+        features: float32 "n C", of its pictures in order.
+        abstention: what the training pictures' features look like.
+
+    Raises:
+        InvalidConfiguration: too many limbs lie beyond the distance at which the runtime abstains.
+    """
+    limbs = [row for case, row in zip(calibration.cases, features, strict=True) if case.truth is not Label.ABSTAIN]
+    far = _far(limbs, abstention)
+    if far > _STRANGE * len(limbs):
+        raise InvalidConfiguration(
+            f"{calibration.where}: {far} of {len(limbs)} calibration pictures are unlike what the models were trained "
+            "on (the runtime would abstain on them); the set is stale or of another kind: calibrate with pictures "
+            "like those of the training"
+        )
+
+
+def _far(features: Sequence[Pixels], abstention: Abstention) -> int:
+    return sum(not feature_distance(row, abstention) <= abstention.maximum_distance for row in features)

@@ -1,54 +1,62 @@
-"""int8 candidates, and the one place where they are judged.
+"""What is tried: one network, for one engine, made by one recipe.
 
-A candidate's name is `<engine>-int8[-<how ranges were found>]`.
+A candidate's name is `<network>.<engine>.<recipe>`; a recipe is `<precision>[-<change>...]`:
+
+    int8            the library's own post-training quantization, extremes of the calibration set as ranges
+    int8-mse        activation ranges with the least squared rounding error
+    int8-quantile   activation ranges without the outermost values
+    int8-equal...   after cross-layer equalization (bonedge.convert.equalize)
+    int8-tuned...   after quantization-aware fine-tuning (bonedge.convert.repair)
+    mixed-N         int8 but for the N most sensitive layers, which stay in float
+    fp16            weights of 16 bits, computed in fp32
+    fp32            as trained
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from bonedge.edge.manifest import EngineName, Networks
+from bonedge.edge.engines import networks, openvino, tflite
+from bonedge.edge.manifest import EngineName, Precision
 
-from .agreement import Agreement
+NetworkName = Literal["segmenter", "classifier"]
+NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
+SUFFIXES: Mapping[EngineName, tuple[str, ...]] = {"tflite": (".tflite",), "openvino": (".xml", ".bin")}
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Both networks for one engine, ready to go into a bundle."""
+    """One network, ready to go into a bundle."""
 
-    name: str
-    networks: Networks
-    contents: Mapping[str, bytes]
-    """The files that `networks` names."""
+    network: NetworkName
+    engine: EngineName
+    recipe: str
+    files: tuple[bytes, ...]
+    """In the order of `SUFFIXES`."""
 
     @property
-    def engine(self) -> EngineName:
-        return self.networks.engine
+    def name(self) -> str:
+        return f"{self.network}.{self.engine}.{self.recipe}"
 
+    @property
+    def precision(self) -> Precision:
+        """The recipe's first word."""
+        word = self.recipe.partition("-")[0]
+        return next(precision for precision in get_args(Precision) if precision == word)
 
-@dataclass(frozen=True)
-class Judged:
-    """A candidate and what it changed."""
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(map(len, self.files))
 
-    candidate: Candidate
-    agreement: Agreement
+    def load(self, threads: int) -> networks.LoadedNetwork:
+        """In its runtime, on the CPU.
 
-
-def choose(judged: Sequence[Judged]) -> Judged:
-    """The candidate that a bundle gets for one engine.
-
-    Most verdicts kept, then the best outlines, then the closest probabilities: all candidates run at the same speed,
-    so the most faithful one wins. Accuracy gates belong here: this is the only decision that the conversion takes.
-
-    Args:
-        judged: candidates for one engine, at least one, measured on the same held-out pictures.
-    """
-    return max(
-        judged,
-        key=lambda one: (
-            one.agreement.verdicts,
-            one.agreement.dice_median,
-            -one.agreement.mean_probability_difference,
-        ),
-    )
+        Raises:
+            BundleRefused: the runtime cannot read or run it.
+        """
+        if self.engine == "tflite":
+            return tflite.load(f"{self.network}.tflite", self.files[0], threads)
+        return openvino.load(f"{self.network}.xml", self.files[0], self.files[1], "CPU", threads)

@@ -1,93 +1,129 @@
-"""`bonedge convert`: a trained pair in, an int8 bundle and its fp32 reference out."""
+"""`bonedge convert`: a trained pair in, a proven int8 bundle out, or a refusal."""
 
 from __future__ import annotations
 
-import dataclasses
+import importlib.util
 import json
+import shlex
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bonedge.edge.bundle import Bundle
+from bonedge.edge.errors import InvalidConfiguration
 
-from .agreement import Agreement
-from .calibrate import fingerprint
-from .conversion import Conversion, Request, convert
-from .progress import Steps
+if TYPE_CHECKING:
+    from .conversion import Conversion
+
+_PATH = click.Path(path_type=Path)
+_PIPE_WIDTH = 120
+_RUNGS = ("int8", "mixed", "fp16", "fp32")
+
+
+class _Limit(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.3 on
+    """GATE=LOSS, such as flips=0.02."""
+
+    name = "gate=loss"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        if isinstance(value, tuple):
+            return value
+        from .gates import GATES
+
+        names = [one.name for one in GATES]
+        gate, _, number = str(value).partition("=")
+        try:
+            limit = float(number)
+        except ValueError:
+            self.fail(f"{value!r} is not GATE=LOSS, such as flips=0.02", param, ctx)
+        if gate not in names:
+            self.fail(f"there is no gate {gate!r}; the gates are {', '.join(names)}", param, ctx)
+        if not 0 <= limit <= 1:
+            self.fail(f"{value!r}: the loss is a share, 0 to 1", param, ctx)
+        return gate, limit
 
 
 @click.command("convert")
-@click.argument("models", type=click.Path(path_type=Path), metavar="MODELS")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the bundle; see below.")
-@click.option("--int8", is_flag=True, help="Quantize to eight bits. Without it only the fp32 bundle is written.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Folder that 'bonedge phantom --format png' wrote.  [default: simulate the training's own phantoms again]",
-)
+@click.argument("models", type=_PATH, required=False)
+@click.option("--output", type=_PATH, default=Path("bundle"), show_default=True, help="Folder of the bundle.")
+@click.option("--int8", "start", flag_value="int8", help="Start at int8, the smallest and fastest.  [default]")
+@click.option("--fp16", "start", flag_value="fp16", help="Start at 16-bit weights, computed in fp32.")
+@click.option("--fp32", "start", flag_value="fp32", help="Only fp32: the reference, as trained.")
+@click.option("--ladder", type=click.Choice(["auto"]), help="The same as --int8: climb as far as needed.")
+@click.option("--slowest", type=click.Choice(_RUNGS), default="fp32", show_default=True, help="Last rung to climb to.")
+@click.option("--format", "formats", multiple=True, type=click.Choice(["tflite", "openvino"]), help="[default: both]")
+@click.option("--calibration", metavar="SET", help="Folder of pictures, or phantoms:SEED.  [default: simulated]")
+@click.option("--validation", metavar="SET", help="The same, with masks; shares no picture with training.")
 @click.option("--calibration-count", type=click.IntRange(1, 10_000), default=200, show_default=True, metavar="N")
-@click.option(
-    "--comparison-count",
-    type=click.IntRange(1, 10_000),
-    default=100,
-    show_default=True,
-    metavar="N",
-    help="Held-out pictures on which int8 is compared with fp32.",
-)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draw of pictures.")
+@click.option("--validation-count", type=click.IntRange(1, 100_000), default=600, show_default=True, metavar="N")
+@click.option("--max-drop", "limits", multiple=True, type=_Limit(), help="Another limit of a gate; may be repeated.")
+@click.option("--repair", type=_PATH, help="Folder of training pictures for quantization-aware fine-tuning.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws, resampling and tuning.")
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="That latency is for.")
+@click.option("--cache", type=_PATH, help="For simulated sets and finished candidates.  [default: the user's cache]")
 @click.option("--name", default="bonedge", show_default=True, help="Of the bundle.")
 @click.option("--version", default="1", show_default=True, help="Of the bundle.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def command(as_json: bool, **options: Any) -> None:
-    """Convert the trained pair in MODELS (segmenter.keras, classifier.keras, operation.json) for the workstation.
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, the passport, on standard output.")
+def command(
+    models: Path | None,
+    start: str | None,
+    ladder: str | None,
+    slowest: str,
+    formats: tuple[str, ...],
+    limits: tuple[tuple[str, float], ...],
+    cache: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Convert the trained pair in MODELS (by default the released one) for the workstation, and prove it.
 
-    With --int8, writes the int8 bundle at OUTPUT and the fp32 reference bundle at OUTPUT-fp32, each for TensorFlow
-    Lite and OpenVINO, and says how much int8 changed. Needs the convert extra.
+    MODELS holds segmenter.keras, classifier.keras and operation.json, as `bonedge train` leaves them. Candidates are
+    built from the fastest to the safest, compared with fp32 Keras on validation pictures, and the fastest that
+    passes every clinical gate is taken, for TensorFlow Lite and for OpenVINO. When nothing passes, no bundle is
+    written, the evidence is, and the exit code is 5. Needs the convert extra.
     """
-    begun = perf_counter()
-    request = Request(created=datetime.now(UTC).isoformat(timespec="seconds"), **options)
+    first = start or "int8"
+    if _RUNGS.index(slowest) < _RUNGS.index(first):
+        raise click.UsageError(f"--slowest {slowest} lies before the start, {first}")
+    from .conversion import convert
+    from .evidence import Request
+    from .ladder import Rung
+    from .progress import Steps
+
+    request = Request(
+        models=models or _released(),
+        start=Rung(first),
+        end=Rung(slowest),
+        engines=tuple(dict.fromkeys(formats)) or ("tflite", "openvino"),  # type: ignore[arg-type]
+        limits=dict(limits),
+        cache=cache or _user_cache(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join(["bonedge", *sys.argv[1:]]),
+        **options,
+    )
     conversion = convert(request, Steps())
     if as_json:
-        click.echo(json.dumps(document(conversion, request, perf_counter() - begun)))
+        click.echo(json.dumps(conversion.passport))
     else:
         _print(conversion)
 
 
-def document(conversion: Conversion, request: Request, seconds: float) -> dict[str, Any]:
-    """What `--json` prints. Shares are 0..1, sizes bytes; `int8` and what follows only when quantized."""
-    found: dict[str, Any] = {"seconds": round(seconds, 1), "fp32": _described(conversion.fp32)}
-    if conversion.int8 is None or conversion.calibration is None or conversion.formats is None:
-        return found
-    chosen = {one.candidate.name for one in conversion.chosen}
-    return found | {
-        "int8": _described(conversion.int8),
-        "calibration": {
-            "pictures": len(conversion.calibration.pictures),
-            "seed": request.seed,
-            "sha256": fingerprint(conversion.calibration.sha256),
-        },
-        "candidates": [
-            {
-                "name": one.candidate.name,
-                "engine": one.candidate.engine,
-                "chosen": one.candidate.name in chosen,
-                "against_fp32": dataclasses.asdict(one.agreement),
-            }
-            for one in conversion.judged
-        ],
-        "tflite_against_openvino": dataclasses.asdict(conversion.formats),
-    }
+def _released() -> Path:
+    specification = importlib.util.find_spec("bonedge.models")
+    for location in (specification.submodule_search_locations or ()) if specification else ():
+        if (Path(location) / "released" / "segmenter.keras").is_file():
+            return Path(location) / "released"
+    raise InvalidConfiguration(
+        "this installation carries no trained models (only a checkout does); give the folder that 'bonedge train' wrote"
+    )
 
 
-def _described(bundle: Bundle) -> dict[str, Any]:
-    return {
-        "folder": str(bundle.folder),
-        "digest": bundle.digest,
-        "bytes": {name: len(content) for name, content in bundle.contents.items()},
-    }
+def _user_cache() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("bonedge"))
 
 
 def _print(conversion: Conversion) -> None:
@@ -95,30 +131,33 @@ def _print(conversion: Conversion) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from .gates import title
+
     console = Console(highlight=False)
-    if conversion.formats is not None:
-        pictures = conversion.formats.pictures
-        table = Table(box=box.SIMPLE_HEAD, title=f"int8 against fp32 on {pictures} held-out pictures")
-        for heading in ("", "in the bundle", "same verdict", "|dp| mean", "|dp| max", "Dice p50", "Dice p10"):
-            table.add_column(heading, justify="right" if heading else "left")
-        chosen = {one.candidate.name for one in conversion.chosen}
-        for one in conversion.judged:
-            name = one.candidate.name
-            table.add_row(name, "yes" if name in chosen else "no", *_cells(one.agreement))
-        table.add_row("tflite against openvino", "", *_cells(conversion.formats))
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    passport = conversion.passport
+    for chosen in passport["chosen"]:
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            title=f"{chosen['engine']}: segmenter {chosen['segmenter']}, classifier {chosen['classifier']}",
+            title_justify="left",
+        )
+        for heading in ("what must not get worse", "fp32", "now", "lost", "at worst", "allowed", ""):
+            table.add_column(heading, justify="left" if heading in ("", "what must not get worse") else "right")
+        for gate in chosen["gates"]:
+            # + 0.0: what is a negative zero to a computer is a riddle to a person.
+            figures = (f"{round(gate[key], 3) + 0.0:.3f}" for key in ("reference", "candidate", "loss", "high"))
+            table.add_row(title(gate["name"]), *figures, f"{gate['limit']:g}", gate["ruling"])
         console.print(table)
-    for bundle in (conversion.int8, conversion.fp32):
-        if bundle is not None:
-            size = sum(map(len, bundle.contents.values())) / 1e6
-            precision = bundle.manifest.networks[0].precision
-            console.print(f"{precision} bundle: {bundle.folder} ({size:.1f} MB)", markup=False, soft_wrap=True)
-
-
-def _cells(agreement: Agreement) -> tuple[str, ...]:
-    return (
-        f"{agreement.verdicts:.1%}",
-        f"{agreement.mean_probability_difference:.4f}",
-        f"{agreement.largest_probability_difference:.3f}",
-        f"{agreement.dice_median:.3f}",
-        f"{agreement.dice_p10:.3f}",
-    )
+        faster = chosen["both_fp32_ms"] / chosen["both_ms"]
+        console.print(
+            f"both networks {chosen['both_ms']:.1f} ms (fp32 {chosen['both_fp32_ms']:.1f}: {faster:.1f} times faster), "
+            f"{chosen['bytes'] / 1e6:.1f} MB\n",
+            markup=False,
+        )
+    for warning in passport["calibration"]["warnings"]:
+        console.print(f"Warning: {warning}", markup=False, soft_wrap=True)
+    folder = conversion.bundle.folder
+    console.print(f"Bundle: {folder}   report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+    console.print(passport["notice"], markup=False, soft_wrap=True)

@@ -1,173 +1,221 @@
-"""A trained pair -> an fp32 reference bundle and an int8 bundle: the steps in their order."""
+"""A trained pair -> a bundle with its passport, or a refusal with its evidence: the steps in their order."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
+import functools
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
+from functools import partial
+from time import perf_counter
+from typing import Any
 
 from bonedge.edge.bundle import Bundle, check_destination, write_bundle
-from bonedge.edge.engines import ENGINES, load
-from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.engines.networks import Networks, pair
 from bonedge.edge.manifest import EngineName
-from bonedge.edge.pipeline import Pipeline
-from bonedge.edge.records import Radiograph
+from bonedge.edge.records import EngineDescription
 
-from .agreement import Agreement, Finding, compare
-from .assemble import assemble, candidate, in_memory
-from .calibrate import CalibrationSet, calibration_set, decoded
-from .candidates import Candidate, Judged, choose
-from .export import Exported, export, serialize
-from .pictures import PictureSet, draw, from_folder, simulated
+from .assemble import assemble, in_memory
+from .calibrate import Inputs, check_likeness, check_pictures, network_inputs
+from .candidates import NETWORKS, NetworkName
+from .cases import PHANTOMS, CaseSet, check_disjoint, free_seed, open_set
+from .evidence import Evidence, Request, tools
+from .export import Exported, export
+from .finished import Finished
+from .ladder import Workshop
+from .passport import passport_of
 from .progress import Steps
-from .quantize import Ranges, quantize_openvino, quantize_tflite
-from .trained import Operation, TrainedPair
+from .refusal import refuse
+from .report import report_page
+from .search import Bench, Climb, Judged, PairJudged, choose_pair
+from .trained import MODEL_CARD, TrainedPair
+from .trial import answers, keras_network, pipeline
+from .tuning import tune
 
-CALIBRATION = "calibration.json"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What `bonedge convert` was asked for."""
-
-    models: Path
-    output: Path
-    int8: bool
-    name: str
-    version: str
-    created: str
-    """ISO 8601, UTC: becomes the manifests' `created`."""
-    data: Path | None = None
-    """A folder with index.jsonl; None simulates the phantoms that the pair was trained on again."""
-    calibration_count: int = 200
-    comparison_count: int = 100
-    seed: int = 0
-    """Of the draw of calibration and comparison pictures."""
-
-    @property
-    def fp32_output(self) -> Path:
-        return self.output.with_name(self.output.name + "-fp32")
+CALIBRATION_SEED, VALIDATION_SEED = 910_001, 910_002
+"""Of the phantoms that are simulated when no set is given; moved on when a training used them."""
+_REPAIR_PICTURES = 1000
+"""At most so many are used for fine-tuning."""
+PASSPORT, REPORT = "passport.json", "report.html"
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written, and what int8 changed."""
+    """What came of it."""
 
-    fp32: Bundle
-    int8: Bundle | None = None
-    judged: tuple[Judged, ...] = ()
-    """All candidates, in the order in which they were tried."""
-    chosen: tuple[Judged, ...] = ()
-    """One per engine: what the int8 bundle holds."""
-    formats: Agreement | None = None
-    """The chosen TensorFlow Lite networks (as reference) against the chosen OpenVINO ones."""
-    calibration: CalibrationSet | None = None
+    bundle: Bundle
+    evidence: Evidence
+    passport: dict[str, Any]
 
 
 def convert(request: Request, steps: Steps) -> Conversion:
-    """Carry out `request`; nothing is written before the fp32 networks agree with Keras.
+    """Carry out `request`.
 
     Raises:
-        InvalidConfiguration: the models or the data cannot be used.
-        BundleRefused: an output folder holds something else than a bundle.
-        GateFailed: a converted network is not what it was.
-        UnreadableImage: a picture of the data folder cannot be decoded.
+        InvalidConfiguration: models, sets or limits cannot be used.
+        BundleRefused: the output folder holds something else than a bundle.
+        GateFailed: nothing passed the gates. No bundle is written; the evidence is, beside the output.
     """
-    outputs = (request.output, request.fp32_output) if request.int8 else (request.fp32_output,)
-    for folder in outputs:
-        check_destination(folder)
+    begun = perf_counter()
+    check_destination(request.output)
     with steps.step("Loading the trained pair"):
         trained = TrainedPair.open(request.models)
-    pictures = _pictures(request, trained.operation) if request.int8 else None
-    with tempfile.TemporaryDirectory(prefix="bonedge-convert-") as scratch:
-        pair = []
-        for name, model in (("segmenter", trained.segmenter), ("classifier", trained.classifier)):
-            with steps.step(f"Exporting the {name} to fp32 and checking it against Keras"):
-                pair.append(export(name, model, Path(scratch)))
-        reference = _fp32_bundle(request, trained.operation, pair)
-        if pictures is None:
-            return Conversion(reference)
-        return _quantized(request, trained.operation, pair, reference, pictures, steps)
-
-
-def _quantized(
-    request: Request,
-    operation: Operation,
-    pair: Sequence[Exported],
-    reference: Bundle,
-    pictures: PictureSet,
-    steps: Steps,
-) -> Conversion:
-    rng = np.random.default_rng(request.seed)
-    drawn = draw(pictures.training, request.calibration_count, rng)
-    compared = draw(pictures.held_out, request.comparison_count, rng)
-    radiographs = steps.count(decoded(drawn), "Preparing calibration pictures", len(drawn))
-    calibration = calibration_set(drawn, radiographs, load(reference), operation.preprocessing, operation.decision)
-    candidates = _candidates(pair, calibration, steps)
-    held_out = list(steps.count(decoded(compared), "Preparing held-out pictures", len(compared)))
-    expected = {engine: _findings(reference, engine, held_out) for engine in ENGINES}
-    judged, answers = [], {}
-    for one in candidates:
-        with steps.step(f"Comparing {one.name} with fp32"):
-            manifest, contents = assemble(
-                operation, (one,), {}, name=request.name, version=request.version, created=request.created
-            )
-            answers[one.name] = _findings(in_memory(manifest, contents), one.engine, held_out)
-            judged.append(Judged(one, compare(expected[one.engine], answers[one.name])))
-    chosen = tuple(choose([one for one in judged if one.candidate.engine == engine]) for engine in ENGINES)
+    calibration, validation, warnings = _sets(request, trained)
+    exported: dict[NetworkName, Exported] = {}
+    models: dict[NetworkName, Any] = {"segmenter": trained.segmenter, "classifier": trained.classifier}
+    for network in NETWORKS:
+        with steps.step(f"Exporting the {network} and checking it against Keras"):
+            exported[network] = export(network, models[network])
+    bench, inputs, networks = _bench(request, trained, exported, calibration, validation, steps)
+    workshops = _workshops(request, trained, models, exported, calibration, inputs, networks)
+    judged: list[Judged] = []
+    tried: list[PairJudged] = []
+    chosen: list[PairJudged] = []
+    for engine in request.engines:
+        climbs = {network: _climb(workshops[network], engine, request, bench, steps) for network in NETWORKS}
+        found, pairs = choose_pair(climbs["segmenter"], climbs["classifier"], bench, steps.pair)
+        judged += [one for climb in climbs.values() for one in climb.judged]
+        tried += pairs
+        chosen += [found] if found else []
+    with steps.step("Measuring the drift along the layers"):
+        drift = {network: workshops[network].drift() for network in NETWORKS}
+    evidence = Evidence(
+        request=request,
+        trained=trained,
+        calibration=calibration,
+        validation=validation,
+        warnings=tuple(warnings),
+        bench=bench,
+        judged=tuple(judged),
+        tried=tuple(tried),
+        chosen=tuple(chosen),
+        drift=drift,
+        sensitivities={network: dict(workshops[network].tables) for network in NETWORKS},
+        tools=tools(),
+        seconds=perf_counter() - begun,
+    )
+    passport = passport_of(evidence)
+    with steps.step("Drawing the report"):
+        page = report_page(evidence, passport)
+    if len(chosen) < len(request.engines):
+        raise refuse(evidence, passport, page)
+    extra = {PASSPORT: (json.dumps(passport, indent=1) + "\n").encode(), REPORT: page.encode()}
+    if trained.card is not None:
+        extra[MODEL_CARD] = trained.card
     manifest, contents = assemble(
-        operation,
-        [one.candidate for one in chosen],
-        {CALIBRATION: calibration.record(request.seed)},
+        trained.operation,
+        [(one.segmenter, one.classifier) for one in chosen],
+        extra,
         name=request.name,
         version=request.version,
         created=request.created,
     )
-    formats = compare(*(answers[one.candidate.name] for one in chosen))
-    bundle = write_bundle(request.output, manifest, contents)
-    return Conversion(reference, bundle, tuple(judged), chosen, formats, calibration)
+    return Conversion(write_bundle(request.output, manifest, contents), evidence, passport)
 
 
-def _candidates(pair: Sequence[Exported], calibration: CalibrationSet, steps: Steps) -> list[Candidate]:
-    samples = (calibration.segmenter, calibration.classifier)
-    with steps.step("Quantizing for TensorFlow Lite"):
-        lite = [(quantize_tflite(one, inputs),) for one, inputs in zip(pair, samples, strict=True)]
-    candidates = [candidate("tflite-int8", "tflite", "int8", *lite)]
-    for ranges in Ranges:
-        with steps.step(f"Quantizing for OpenVINO, {ranges} ranges"):
-            graphs = [
-                serialize(quantize_openvino(one, inputs, ranges)) for one, inputs in zip(pair, samples, strict=True)
-            ]
-        candidates.append(candidate(f"openvino-int8-{ranges}", "openvino", "int8", *graphs))
-    return candidates
+def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, list[str]]:
+    """Calibration and validation set, and what there is to warn of."""
+    p, seeds = trained.operation.preprocessing, trained.operation.training.phantom_seeds
+    first = free_seed(CALIBRATION_SEED, seeds)
+    second = free_seed(max(VALIDATION_SEED, first + 1), seeds)
+    calibration = open_set(
+        request.calibration or f"{PHANTOMS}{first}", request.calibration_count, "calibration", p,
+        cache=request.cache, seed=request.seed, limbs_only=False,
+    )  # fmt: skip
+    warnings = check_pictures(calibration)
+    validation = open_set(
+        request.validation or f"{PHANTOMS}{second}", request.validation_count, "validation", p,
+        cache=request.cache, seed=request.seed, limbs_only=True,
+    )  # fmt: skip
+    check_disjoint(calibration, validation, seeds, trained.pictures)
+    return calibration, validation, warnings
 
 
-def _fp32_bundle(request: Request, operation: Operation, pair: Sequence[Exported]) -> Bundle:
-    candidates = (
-        candidate("tflite-fp32", "tflite", "fp32", *((one.tflite,) for one in pair)),
-        candidate("openvino-fp32", "openvino", "fp32", *(serialize(one.openvino) for one in pair)),
+def _bench(
+    request: Request,
+    trained: TrainedPair,
+    exported: Mapping[NetworkName, Exported],
+    calibration: CaseSet,
+    validation: CaseSet,
+    steps: Steps,
+) -> tuple[Bench, Inputs, Networks]:
+    """What judges, the calibration inputs, and the fp32 pair that cropped them."""
+    operation, p = trained.operation, trained.operation.preprocessing
+    fp32 = {network: Workshop.fp32(network, exported[network], request.engines[0]) for network in NETWORKS}
+    frame = in_memory(
+        *assemble(
+            operation,
+            [(fp32["segmenter"], fp32["classifier"])],
+            {},
+            name=request.name,
+            version=request.version,
+            created=request.created,
+        )
     )
-    manifest, contents = assemble(
-        operation, candidates, {}, name=f"{request.name}-fp32", version=request.version, created=request.created
+    companions = {network: fp32[network].load(request.threads) for network in NETWORKS}
+    networks = pair(
+        companions["segmenter"],
+        companions["classifier"],
+        EngineDescription("calibration", "CPU", "fp32"),
+        segmenter_side_px=p.segmenter_side_px,
+        classifier_side_px=p.classifier_side_px,
+        features=len(operation.abstention.feature_mean),
     )
-    return write_bundle(request.fp32_output, manifest, contents)
-
-
-def _findings(bundle: Bundle, engine: EngineName, radiographs: Sequence[Radiograph]) -> list[Finding]:
-    pipeline = Pipeline(bundle, load(bundle, engine=engine))
-    return [Finding.of(pipeline.examine(radiograph)) for radiograph in radiographs]
-
-
-def _pictures(request: Request, operation: Operation) -> PictureSet:
-    seeds = operation.training.phantom_seeds
-    if request.data is not None:
-        return from_folder(request.data)
-    if seeds:
-        return simulated(seeds)
-    raise InvalidConfiguration(
-        f"{request.models} was not trained on phantoms, so nothing is known to calibrate with; "
-        "give the training pictures with --data"
+    cases = steps.count(calibration.cases, "Segmenting calibration pictures", len(calibration.cases))
+    inputs = network_inputs(cases, networks, p, operation.decision)
+    check_likeness(calibration, inputs.features, operation.abstention)
+    keras = pipeline(frame, keras_network(trained.segmenter), keras_network(trained.classifier))
+    counted = steps.count(validation.cases, "Asking fp32 Keras about the validation pictures", len(validation.cases))
+    bench = Bench(
+        frame=frame,
+        cases=validation.cases,
+        reference=tuple(answers(keras, counted, p)),
+        companions=companions,
+        sample={network: inputs.of(network)[0] for network in NETWORKS},
+        limits=request.limits,
+        seed=request.seed,
+        threads=request.threads,
     )
+    return bench, inputs, networks
+
+
+def _workshops(
+    request: Request,
+    trained: TrainedPair,
+    models: Mapping[NetworkName, Any],
+    exported: Mapping[NetworkName, Exported],
+    calibration: CaseSet,
+    inputs: Inputs,
+    networks: Networks,
+) -> dict[NetworkName, Workshop]:
+    identity = {"models": trained.digests, "calibration": calibration.digest, "tools": tools(), "seed": request.seed}
+    repairs = functools.cache(partial(_repair_inputs, request, trained, networks))
+    made = {}
+    for network in NETWORKS:
+        made[network] = Workshop(
+            network,
+            models[network],
+            exported[network],
+            inputs.of(network),
+            request.threads,
+            Finished.under(request.cache, identity | {"repair": str(request.repair)}),
+            None if request.repair is None else partial(_tuned, network, models[network], repairs, request.seed),
+        )
+    return made
+
+
+def _repair_inputs(request: Request, trained: TrainedPair, networks: Networks) -> Inputs:
+    p = trained.operation.preprocessing
+    pictures = open_set(
+        str(request.repair), _REPAIR_PICTURES, "repair", p, cache=request.cache, seed=request.seed, limbs_only=True
+    )
+    return network_inputs(pictures.cases, networks, p, trained.operation.decision)
+
+
+def _tuned(network: NetworkName, model: Any, inputs: Callable[[], Inputs], seed: int) -> Any:
+    return tune(model, inputs().of(network), seed=seed)
+
+
+def _climb(workshop: Workshop, engine: EngineName, request: Request, bench: Bench, steps: Steps) -> Climb:
+    rungs = workshop.climb(engine, request.start, request.end)
+    return Climb(rungs, workshop.reference(engine), bench, steps.judged)

@@ -33,14 +33,14 @@ class Exported:
     name: str
     """segmenter or classifier."""
     input_shape: tuple[int, ...]
-    saved_model: Path
-    """A TensorFlow SavedModel with a batch of one; lives as long as the folder that it was exported into."""
+    fixed: Any
+    """keras.Model with a batch of exactly one."""
     tflite: bytes
     openvino: Any
     """openvino.Model, fp32."""
 
 
-def export(name: str, model: Any, folder: Path) -> Exported:
+def export(name: str, model: Any) -> Exported:
     """Trace `model` with a batch of one and write it for both runtimes.
 
     The batch is fixed first: with a free one, converters put shape arithmetic around each block, and TensorFlow Lite
@@ -49,7 +49,6 @@ def export(name: str, model: Any, folder: Path) -> Exported:
     Args:
         name: segmenter or classifier.
         model: keras.Model with one input.
-        folder: for intermediate files; the caller removes it.
 
     Raises:
         GateFailed: an artefact lost weights or does not compute what Keras computes.
@@ -57,16 +56,13 @@ def export(name: str, model: Any, folder: Path) -> Exported:
     frameworks()
     import keras
     import openvino
-    import tensorflow as tf
 
     shape = (1, *(int(size) for size in model.input_shape[1:]))
-    saved = folder / f"{name}.saved_model"
     with muffled():
         # The whole batch shape, not Input(shape): see above.
         picture = keras.Input(batch_shape=shape, name="picture")
         fixed = keras.Model(picture, model(picture, training=False), name=name)
-        fixed.export(saved, verbose=False)
-        lite = tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert()
+        lite = lite_converter(fixed).convert()
         graph = use_nearest_interpolation(openvino.convert_model(fixed))
     weights = _BYTES_PER_PARAMETER * int(model.count_params())
     if len(lite) < _SMALLEST_SHARE * weights:
@@ -74,20 +70,31 @@ def export(name: str, model: Any, folder: Path) -> Exported:
             f"the {name}'s fp32 .tflite has {len(lite)} bytes for {weights} bytes of weights: they were lost in "
             "conversion; convert with the versions in docs/architecture.md"
         )
-    exported = Exported(name, shape, saved, lite, graph)
+    exported = Exported(name, shape, fixed, lite, graph)
     _check_parity(exported, model)
     return exported
 
 
-def serialize(model: Any) -> tuple[bytes, bytes]:
-    """An `openvino.Model` as the bytes of its .xml and .bin, weights exactly as they are (never halved to fp16)."""
+def lite_converter(fixed: Any) -> Any:
+    """A tf.lite.TFLiteConverter of a model whose batch is fixed (`Exported.fixed`).
+
+    Not by way of a SavedModel, which frees the batch again, so that each squeeze-and-excitation block computes its own
+    shape in float; nor from a concrete function, which loses the weights of Keras 3 without a word.
+    """
+    import tensorflow as tf
+
+    return tf.lite.TFLiteConverter.from_keras_model(fixed)
+
+
+def serialize(model: Any, *, half: bool = False) -> tuple[bytes, bytes]:
+    """An `openvino.Model` as the bytes of its .xml and .bin, weights exactly as they are unless fp16 is asked for."""
     frameworks()
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
         with muffled():
-            openvino.save_model(model, path, compress_to_fp16=False)
+            openvino.save_model(model, path, compress_to_fp16=half)
         return path.read_bytes(), path.with_suffix(".bin").read_bytes()
 
 

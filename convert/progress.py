@@ -10,7 +10,9 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from .gates import title
 from .quiet import terminal
+from .search import Judged, PairJudged
 
 T = TypeVar("T")
 
@@ -57,5 +59,26 @@ class Steps:
             yield from progress.track(items, total=total, description=what)
         self._done(what, begun)
 
+    def judged(self, one: Judged) -> None:
+        """A line for a candidate."""
+        latency = f"{one.latency.p50:6.1f} ms" if one.latency else "   not run"
+        self._console.print(f"  {one.candidate.name:38} {latency}  {verdict(one)}", markup=False)
+
+    def pair(self, one: PairJudged) -> None:
+        """A line for two candidates together."""
+        self._console.print(f"  {one.name:38} {one.milliseconds:6.1f} ms  end to end: {verdict(one)}", markup=False)
+
     def _done(self, what: str, begun: float) -> None:
         self._console.print(f"{what}: {perf_counter() - begun:.1f} s", markup=False)
+
+
+def verdict(one: Judged | PairJudged) -> str:
+    """In a few words: passed, or the first gate that did not and its figures."""
+    if isinstance(one, Judged) and one.refusal:
+        return one.refusal
+    broken = next((gate for gate in one.gates if not gate.passed), None)
+    if broken is None:
+        return "passed"
+    return f"{title(broken.name)}: {broken.ruling}" + (
+        "" if broken.loss is None else f" (lost {broken.loss:.3f}, up to {broken.high:.3f}; limit {broken.limit:g})"
+    )

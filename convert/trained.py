@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Abstention, Decision, Preprocessing, Training
+from bonedge.models.datasets import TRAINING_PICTURES
 
 from .quiet import frameworks, muffled
 
 SEGMENTER = "segmenter.keras"
 CLASSIFIER = "classifier.keras"
 OPERATION = "operation.json"
+MODEL_CARD = "MODEL_CARD.md"
 
 
 class Operation(BaseModel):
@@ -38,6 +42,12 @@ class TrainedPair:
     classifier: Any
     """keras.Model: float32 "batch K K 3" -> logits float32 "batch 3"."""
     operation: Operation
+    digests: dict[str, str]
+    """SHA-256 of each file by name."""
+    pictures: frozenset[str]
+    """Fingerprints of the pictures that were trained on; empty when the training did not keep them."""
+    card: bytes | None
+    """The model card, where there is one."""
 
     @classmethod
     def open(cls, folder: Path) -> TrainedPair:
@@ -53,7 +63,16 @@ class TrainedPair:
                 f"{CLASSIFIER} and {OPERATION}"
             )
         operation = _operation(folder / OPERATION)
-        pair = cls(_model(folder / SEGMENTER), _model(folder / CLASSIFIER), operation)
+        kept = (folder / TRAINING_PICTURES).read_text().split() if (folder / TRAINING_PICTURES).is_file() else ()
+        card = folder / MODEL_CARD
+        pair = cls(
+            _model(folder / SEGMENTER),
+            _model(folder / CLASSIFIER),
+            operation,
+            {name: sha256((folder / name).read_bytes()).hexdigest() for name in (SEGMENTER, CLASSIFIER, OPERATION)},
+            frozenset(kept),
+            card.read_bytes() if card.is_file() else None,
+        )
         _check(folder, pair)
         return pair
 
@@ -97,6 +116,14 @@ def _check(folder: Path, pair: TrainedPair) -> None:
             raise InvalidConfiguration(
                 f"{folder}: the {what} should be {wanted} by {OPERATION} but is {given}; "
                 "the files belong to different trainings"
+            )
+
+    for name, model in ((SEGMENTER, pair.segmenter), (CLASSIFIER, pair.classifier)):
+        broken = [v.path for v in model.variables if not np.isfinite(np.asarray(v)).all()]
+        if broken:
+            raise InvalidConfiguration(
+                f"{folder / name}: {len(broken)} of its weights hold numbers that are not finite, the first is "
+                f"{broken[0]}; train it again"
             )
 
 

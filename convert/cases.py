@@ -1,0 +1,210 @@
+"""Labelled pictures to calibrate with and to be judged on: prepared once, compact in memory, known by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonedge.calibration.phantom.command import INDEX, Order, make
+from bonedge.calibration.phantom.records import Regime
+from bonedge.calibration.production import produce
+from bonedge.edge.decode import decode_bytes
+from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
+from bonedge.edge.geometry import Letterbox
+from bonedge.edge.manifest import Preprocessing
+from bonedge.edge.preprocess import Prepared, prepare
+from bonedge.edge.records import CLASSES, Label, Mask, Source
+from bonedge.models.datasets import PhantomSet, Sample, picture_fingerprint, read_mask
+
+T = TypeVar("T")
+
+PHANTOMS = "phantoms:"
+"""`phantoms:SEED` instead of a folder: simulated pictures, kept in the user's cache."""
+_SIMULATED_SIZE = 640
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture as both networks are shown it, and what is true of it."""
+
+    name: str
+    """Of its file within the set; never a patient's."""
+    stratum: str
+    """Label and regime: a drawn set holds the same number of each."""
+    truth: Label
+    """normal, benign, malignant, or abstain for a picture of something else."""
+    source: Source
+    grey: NDArray[np.uint8]
+    """uint8 "h w": the working picture, exactly (it has 256 greys)."""
+    lesion: Mask | None
+    """bool "rows columns" on the original grid; None when there is no lesion."""
+    fingerprint: str
+    """SHA-256 of the working picture: the same for the same picture in another file format."""
+
+    def prepared(self, p: Preprocessing) -> Prepared:
+        """What `bonedge.edge.preprocess.prepare` made of it."""
+        working = self.grey.astype(np.float32) / np.float32(255)
+        letterbox = Letterbox.fit(working.shape[0], working.shape[1], p.segmenter_side_px)
+        square = (letterbox.apply(working) - np.float32(p.mean)) / np.float32(p.std)
+        return Prepared(working, letterbox, square[None, :, :, None])
+
+
+@dataclass(frozen=True)
+class CaseSet:
+    """A set for one purpose."""
+
+    where: str
+    """As the user gave it."""
+    cases: tuple[Case, ...]
+    phantom_seeds: tuple[int, ...]
+    """Seeds of the simulated pictures among them."""
+
+    @property
+    def digest(self) -> str:
+        """One SHA-256 for the whole set, whatever its order."""
+        return hashlib.sha256("\n".join(sorted(case.fingerprint for case in self.cases)).encode()).hexdigest()
+
+    @property
+    def strata(self) -> dict[str, int]:
+        """How many of each."""
+        return dict(sorted(Counter(case.stratum for case in self.cases).items()))
+
+
+def open_set(
+    where: str, count: int, purpose: str, p: Preprocessing, *, cache: Path, seed: int, limbs_only: bool
+) -> CaseSet:
+    """Read, or simulate, `count` cases; stratified by label and regime when the set holds more.
+
+    Args:
+        where: a folder that `bonedge phantom --format png` wrote, or `phantoms:SEED`.
+        count: at most so many.
+        purpose: calibration or validation, for messages.
+        p: how pictures are prepared.
+        cache: folder for simulated sets.
+        seed: of the draw.
+        limbs_only: leave out pictures of something else, which have no right verdict but to abstain.
+
+    Raises:
+        InvalidConfiguration: the set cannot be read or is empty.
+    """
+    folder = _simulated(where, count, cache) if where.startswith(PHANTOMS) else Path(where)
+    phantoms = PhantomSet(folder)
+    regimes = _regimes(folder)
+    pairs = [
+        (sample, _stratum(sample.label, regime))
+        for sample, regime in zip(phantoms.samples, regimes, strict=True)
+        if not (limbs_only and sample.label is Label.ABSTAIN)
+    ]
+    chosen = draw(pairs, lambda pair: pair[1], count, np.random.default_rng((0xCA5E, seed)))
+    if not chosen:
+        raise InvalidConfiguration(f"{where}: the {purpose} set holds no picture of a limb; give another folder")
+    load = partial(_load, [pair[0] for pair in chosen], [pair[1] for pair in chosen], p)
+    cases = tuple(produce(load, len(chosen), title=f"Preparing {purpose} pictures"))
+    return CaseSet(where, cases, phantoms.phantom_seeds)
+
+
+def draw(items: Iterable[T], stratum: Callable[[T], str], count: int, rng: np.random.Generator) -> tuple[T, ...]:
+    """`count` items (or all, when there are fewer), the same number of each stratum as far as they reach."""
+    strata: dict[str, list[T]] = defaultdict(list)
+    for item in items:
+        strata[stratum(item)].append(item)
+    shuffled = [[group[i] for i in rng.permutation(len(group))] for _, group in sorted(strata.items())]
+    rounds = max((len(group) for group in shuffled), default=0)
+    return tuple(group[i] for i in range(rounds) for group in shuffled if i < len(group))[:count]
+
+
+def check_disjoint(calibration: CaseSet, validation: CaseSet, seeds: Collection[int], known: Collection[str]) -> None:
+    """Refuse to judge on what was calibrated or trained with.
+
+    Args:
+        calibration: ranges come from it.
+        validation: verdicts on it decide.
+        seeds: phantom seeds of the training.
+        known: fingerprints of training pictures.
+
+    Raises:
+        InvalidConfiguration: a picture is in two of the sets.
+    """
+    shared = {case.fingerprint for case in calibration.cases} & {case.fingerprint for case in validation.cases}
+    if shared:
+        raise InvalidConfiguration(
+            f"{len(shared)} of {len(validation.cases)} validation pictures are also in the calibration set "
+            f"({calibration.where}): the gates would be judged on what the ranges were fitted to; give other pictures"
+        )
+    trained = {case.fingerprint for case in validation.cases} & set(known)
+    if trained:
+        raise InvalidConfiguration(
+            f"{len(trained)} of {len(validation.cases)} validation pictures ({validation.where}) were trained on; "
+            "losses would be hidden by memory: give pictures that were held out"
+        )
+    used = sorted(set(validation.phantom_seeds) & set(seeds))
+    if used:
+        raise InvalidConfiguration(
+            f"the validation set ({validation.where}) holds phantoms of seed {used[0]}, which the models were trained "
+            "or tuned on; simulate it with another --seed"
+        )
+
+
+def free_seed(wanted: int, seeds: Collection[int]) -> int:
+    """`wanted`, or the next number after it that no training used."""
+    while wanted in seeds:
+        wanted += 1
+    return wanted
+
+
+def _simulated(where: str, count: int, cache: Path) -> Path:
+    text = where.removeprefix(PHANTOMS)
+    if not text.isdecimal():
+        raise InvalidConfiguration(f"{where}: after {PHANTOMS} comes a seed, a number from 0 on")
+    folder = cache / f"phantoms-{text}-{count}"
+    if not (folder / INDEX).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        make(Order(folder, int(text), _SIMULATED_SIZE, "png", CLASSES, tuple(Regime), sheet=False), count)
+    return folder
+
+
+def _regimes(folder: Path) -> list[Regime]:
+    lines = (folder / INDEX).read_text(encoding="utf-8", errors="replace").splitlines()
+    regimes = []
+    for number, line in enumerate(lines, 1):
+        try:
+            regimes.append(Regime(json.loads(line)["regime"]))
+        except (ValueError, KeyError) as error:
+            raise InvalidConfiguration(
+                f"{folder / INDEX}, line {number}: {error!r} is missing or wrong; write the folder again"
+            ) from error
+    return regimes
+
+
+def _stratum(label: Label, regime: Regime) -> str:
+    # A normal or a non-limb picture has no lesion that could be hard to see.
+    return f"{label} {regime}" if label in (Label.BENIGN, Label.MALIGNANT) else str(label)
+
+
+def _load(samples: Sequence[Sample], strata: Sequence[str], p: Preprocessing, index: int) -> Case:
+    sample = samples[index]
+    try:
+        radiograph = decode_bytes(sample.picture.read_bytes())
+    except (OSError, UnreadableImage) as error:
+        raise InvalidConfiguration(f"{sample.picture}: {error}; remove it from the set's index") from error
+    working = prepare(radiograph, p).working
+    grey = np.asarray(np.rint(working * np.float32(255)), np.uint8)
+    lesion = None if sample.lesion_mask is None else read_mask(sample.lesion_mask, radiograph.pixels.shape)
+    return Case(
+        sample.picture.name,
+        strata[index],
+        sample.label,
+        radiograph.source,
+        grey,
+        lesion if lesion is not None and lesion.any() else None,
+        picture_fingerprint(grey),
+    )

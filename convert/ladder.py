@@ -1,0 +1,222 @@
+"""Which candidates are built for one network and engine, from the fastest to the safest.
+
+A rung is built only when no candidate of the rungs before it passed the gates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from bonedge.edge.engines.networks import LoadedNetwork
+from bonedge.edge.errors import GateFailed
+from bonedge.edge.manifest import EngineName
+from bonedge.edge.records import Pixels
+
+from . import openvino_int8, tflite_int8
+from .activations import Activations, Estimator, observe, signal_to_noise
+from .candidates import Candidate, NetworkName
+from .equalize import equalize
+from .export import Exported, export, serialize
+from .finished import Finished
+
+_OBSERVED = 64
+"""Calibration inputs whose activations are kept as histograms: more did not move a range."""
+_JUDGED = 24
+"""Calibration inputs on which the sensitivity of each layer is measured."""
+_DRIFT = 8
+_MIXED = (2, 4, 8, 16, 32)
+"""How many layers are left in float, one rung after the other."""
+
+
+class Rung(StrEnum):
+    """From the fastest to the safest."""
+
+    INT8 = "int8"
+    MIXED = "mixed"
+    FP16 = "fp16"
+    FP32 = "fp32"
+
+
+RUNGS = tuple(Rung)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What one layer alone costs when it runs in int8."""
+
+    layer: str
+    error: float
+    """Root mean square change of the network's outputs, as a share of their own spread."""
+
+
+class Workshop:
+    """Builds one network's candidates; whatever several of them need is made once."""
+
+    def __init__(
+        self,
+        network: NetworkName,
+        model: Any,
+        exported: Exported,
+        samples: Sequence[Pixels],
+        threads: int,
+        finished: Finished,
+        tuner: Callable[[], Any] | None = None,
+    ) -> None:
+        """Keep what candidates are made from.
+
+        Args:
+            network: segmenter or classifier.
+            model: keras.Model, fp32.
+            exported: the same, exported.
+            samples: calibration inputs.
+            threads: of the runtimes.
+            finished: what an earlier, interrupted conversion already made.
+            tuner: makes a fine-tuned copy of `model`; None when there is no data to do so.
+        """
+        self.network = network
+        self.samples = samples
+        self.tables: dict[EngineName, list[Sensitivity]] = {}
+        self._model, self._exported, self._threads, self._tuner = model, exported, threads, tuner
+        self._finished = finished
+        self._plain = _Source("", exported, samples)
+
+    @staticmethod
+    def fp32(network: NetworkName, exported: Exported, engine: EngineName) -> Candidate:
+        """A network as it was trained."""
+        files = (exported.tflite,) if engine == "tflite" else serialize(exported.openvino)
+        return Candidate(network, engine, "fp32", files)
+
+    def reference(self, engine: EngineName) -> Candidate:
+        """The fp32 candidate."""
+        return self.fp32(self.network, self._exported, engine)
+
+    def drift(self) -> dict[str, float]:
+        """Signal to noise of each layer's output in plain TensorFlow Lite int8 (range: mse), decibels, in order."""
+        int8 = tflite_int8.with_ranges(self._exported, self._plain.activations.ranges(Estimator.MSE))
+        found = signal_to_noise(self._exported.tflite, int8, self.samples[:_DRIFT])
+        return {name: found[name] for name in self._plain.layers if name in found}
+
+    def climb(self, engine: EngineName, start: Rung, end: Rung) -> Iterator[list[Candidate]]:
+        """The rungs from `start` to `end`, each a list of candidates of like speed. Builds as it is read."""
+        if start is Rung.INT8:
+            yield self._quantized(engine, self._plain)
+            if self._equalized is not None:
+                yield self._quantized(engine, self._equalized)
+            if self._tuned is not None:
+                yield self._quantized(engine, self._tuned)
+        if RUNGS.index(start) <= RUNGS.index(Rung.MIXED) <= RUNGS.index(end):
+            for count in _MIXED:
+                made = self._mixed(engine, count)
+                if made is None:
+                    break
+                yield [made]
+        if RUNGS.index(start) <= RUNGS.index(Rung.FP16) <= RUNGS.index(end):
+            yield [self._half(engine)]
+        if end is Rung.FP32:
+            yield [self.reference(engine)]
+
+    def _quantized(self, engine: EngineName, source: _Source) -> list[Candidate]:
+        made = []
+        for estimator in Estimator:
+            recipe = "-".join(("int8", *filter(None, (source.change, _NAMES[estimator]))))
+            with contextlib.suppress(GateFailed):  # an operation without an int8 form: the other recipes leave it out
+                made.append(self._made(engine, recipe, partial(self._int8, engine, source, estimator)))
+        return made
+
+    def _int8(self, engine: EngineName, source: _Source, estimator: Estimator) -> tuple[bytes, ...]:
+        if engine == "openvino":
+            return serialize(source.fake_quantized(estimator).without(()))
+        if estimator is Estimator.EXTREMES:
+            return (tflite_int8.post_training(source.exported, source.samples),)
+        return (tflite_int8.with_ranges(source.exported, source.activations.ranges(estimator)),)
+
+    def _mixed(self, engine: EngineName, count: int) -> Candidate | None:
+        """The `count` most sensitive layers in float; None when there are not so many."""
+        source = self._equalized or self._plain
+        if engine not in self.tables:
+            self.tables[engine] = self._sensitivities(engine, source)
+        table = self.tables[engine]
+        if count >= len(table):
+            return None
+        worst = [one.layer for one in sorted(table, key=lambda one: -one.error)[:count]]
+        return self._made(engine, f"mixed-{count}", lambda: self._partly(engine, source, worst))
+
+    def _made(self, engine: EngineName, recipe: str, make: Callable[[], tuple[bytes, ...]]) -> Candidate:
+        files = self._finished.get(f"{self.network}.{engine}.{recipe}", make)
+        return Candidate(self.network, engine, recipe, files)
+
+    def _partly(self, engine: EngineName, source: _Source, in_float: Sequence[str]) -> tuple[bytes, ...]:
+        if engine == "openvino":
+            return serialize(source.fake_quantized(Estimator.MSE).without(in_float))
+        return (tflite_int8.with_ranges(source.exported, source.activations.ranges(Estimator.MSE), in_float),)
+
+    def _sensitivities(self, engine: EngineName, source: _Source) -> list[Sensitivity]:
+        """Each layer alone in int8, all others in float, against fp32."""
+        samples = self.samples[:_JUDGED]
+        wanted = _outputs(self.reference(engine).load(self._threads), samples)
+        names = source.fake_quantized(Estimator.MSE).layers if engine == "openvino" else source.layers
+        table = []
+        for name in names:
+            others = [other for other in names if other != name]
+            alone = Candidate(self.network, engine, "mixed-alone", self._partly(engine, source, others))
+            table.append(Sensitivity(name, _relative_error(wanted, _outputs(alone.load(self._threads), samples))))
+        return table
+
+    def _half(self, engine: EngineName) -> Candidate:
+        if engine == "tflite":
+            return self._made(engine, "fp16", lambda: (tflite_int8.half(self._exported),))
+        return self._made(engine, "fp16", lambda: serialize(self._exported.openvino, half=True))
+
+    @cached_property
+    def _equalized(self) -> _Source | None:
+        model, rescaled = equalize(self._model, self.samples[:_OBSERVED])
+        return _Source("equal", export(self.network, model), self.samples) if rescaled else None
+
+    @cached_property
+    def _tuned(self) -> _Source | None:
+        return None if self._tuner is None else _Source("tuned", export(self.network, self._tuner()), self.samples)
+
+
+class _Source:
+    """A network to quantize, and what is known of its activations."""
+
+    def __init__(self, change: str, exported: Exported, samples: Sequence[Pixels]) -> None:
+        self.change, self.exported, self.samples = change, exported, samples
+        self._fake_quantized: dict[Estimator, openvino_int8.FakeQuantized] = {}
+
+    @cached_property
+    def activations(self) -> Activations:
+        return observe(self.exported.tflite, self.samples[:_OBSERVED])
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tflite_int8.layers(self.activations)
+
+    def fake_quantized(self, estimator: Estimator) -> openvino_int8.FakeQuantized:
+        if estimator not in self._fake_quantized:
+            self._fake_quantized[estimator] = openvino_int8.quantize(self.exported, self.samples, estimator)
+        return self._fake_quantized[estimator]
+
+
+_NAMES = {Estimator.EXTREMES: "", Estimator.MSE: "mse", Estimator.QUANTILE: "quantile"}
+
+
+def _outputs(network: LoadedNetwork, samples: Sequence[Pixels]) -> list[list[Pixels]]:
+    order = np.argsort([len(shape) for shape in network.output_shapes], kind="stable")
+    return [[answer[index] for index in order] for answer in map(network.run, samples)]
+
+
+def _relative_error(wanted: Sequence[Sequence[Pixels]], found: Sequence[Sequence[Pixels]]) -> float:
+    """Mean over outputs of rms(difference) / standard deviation."""
+    errors = []
+    for a, b in zip(zip(*wanted, strict=True), zip(*found, strict=True), strict=True):
+        before, after = np.stack(a).astype(np.float64), np.stack(b).astype(np.float64)
+        errors.append(float(np.sqrt(np.mean(np.square(before - after))) / (before.std() + 1e-12)))
+    return float(np.mean(errors))

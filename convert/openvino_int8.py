@@ -1,0 +1,87 @@
+"""int8 for OpenVINO: NNCF puts fake quantization around each layer; the plugins then run these layers in int8.
+
+NNCF with fast bias correction only: the full one runs the network once per layer and picture, and crashes in the CPU
+plugin on some layers of a U-Net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bonedge.edge.records import Pixels
+
+from .activations import Estimator
+from .export import Exported
+from .quiet import frameworks, muffled
+
+_WEIGHTED = ("Convolution", "GroupConvolution", "MatMul", "ConvolutionBackpropData")
+
+
+@dataclass(frozen=True)
+class FakeQuantized:
+    """An NNCF result before its weights are packed: layers can still be put back into float."""
+
+    model: Any
+    """openvino.Model."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that have weights, from the input on."""
+        return tuple(
+            node.get_friendly_name() for node in self.model.get_ordered_ops() if node.get_type_name() in _WEIGHTED
+        )
+
+    def without(self, in_float: Collection[str]) -> Any:
+        """A packed copy in which these layers read what they read in fp32: no quantizer on their inputs or weights."""
+        model = self.model.clone()
+        for node in model.get_ordered_ops():
+            if node.get_friendly_name() in in_float and node.get_type_name() in _WEIGHTED:
+                for port in node.inputs():
+                    _bypass(port)
+        model.validate_nodes_and_infer_types()
+        with muffled():
+            from openvino._offline_transformations import compress_quantize_weights_transformation
+
+            compress_quantize_weights_transformation(model)
+        return model
+
+
+def quantize(exported: Exported, samples: Sequence[Pixels], estimator: Estimator) -> FakeQuantized:
+    """fp32 -> fake-quantized.
+
+    Args:
+        exported: the fp32 network; not changed.
+        samples: calibration inputs, each float32 of the network's input shape.
+        estimator: how activations' ranges are found.
+    """
+    frameworks()
+    with muffled():
+        import nncf
+        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+        # Packed weights could not be put back into float; `FakeQuantized.without` packs them, as NNCF would.
+        parameters = nncf.AdvancedQuantizationParameters(backend_params={"compress_weights": False})
+        if estimator is Estimator.MSE:
+            parameters.activations_range_estimator_params = RangeEstimatorParametersSet.HISTOGRAM
+        elif estimator is Estimator.QUANTILE:
+            parameters.activations_range_estimator_params = RangeEstimatorParametersSet.MEAN_QUANTILE
+        return FakeQuantized(
+            nncf.quantize(
+                exported.openvino,
+                nncf.Dataset(list(samples)),
+                # Asymmetric where activations go below zero, for they seldom do so evenly.
+                preset=nncf.QuantizationPreset.MIXED,
+                subset_size=len(samples),
+                fast_bias_correction=True,
+                advanced_parameters=parameters,
+            )
+        )
+
+
+def _bypass(port: Any) -> None:
+    """Let `port` read from before a fake quantizer, whether it holds an activation or a weight."""
+    source = port.get_source_output()
+    if source.get_node().get_type_name() == "FakeQuantize":
+        port.replace_source_output(source.get_node().input_value(0))

@@ -1,0 +1,97 @@
+"""The report's plots, as SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .candidates import NETWORKS, NetworkName
+from .gates import calibration_curve
+from .search import Judged
+from .trial import Answer
+
+_PASSED, _OUT, _FP32 = "#1b7f4b", "#b3402e", "#4a5568"
+_MARKERS = {"tflite": "o", "openvino": "s"}
+_FIGURES = {"segmenter": ("dice_median", "median lesion Dice"), "classifier": ("macro_f1", "macro-F1")}
+
+
+def latency_against_accuracy(judged: Sequence[Judged]) -> bytes:
+    """Every candidate: milliseconds against what it achieves on the validation set."""
+    figure, panels = _figure(2, (9.6, 3.9))
+    for axes, network in zip(panels, NETWORKS, strict=True):
+        gate, label = _FIGURES[network]
+        for one in judged:
+            value = next((g.candidate for g in one.gates if g.name == gate), None)
+            if one.candidate.network != network or one.latency is None or value is None:
+                continue
+            colour = _FP32 if one.candidate.recipe == "fp32" else _PASSED if one.passed else _OUT
+            axes.plot(one.latency.p50, value, _MARKERS[one.candidate.engine], color=colour, alpha=0.85, markersize=7)
+            axes.annotate(
+                one.candidate.recipe, (one.latency.p50, value), (5, 4), textcoords="offset points", fontsize=7
+            )
+        axes.set(title=network, xlabel="milliseconds, p50", ylabel=label)
+        axes.set_xlim(left=0)
+        axes.margins(y=0.2)
+    for name, marker in _MARKERS.items():
+        panels[0].plot([], [], marker, color="#888", label=name)
+    for text, colour in (("passed", _PASSED), ("out", _OUT), ("fp32", _FP32)):
+        panels[0].plot([], [], "D", color=colour, label=text, markersize=5)
+    panels[0].legend(fontsize=7, loc="lower right", frameon=False)
+    return _svg(figure)
+
+
+def drift(tables: Mapping[NetworkName, Mapping[str, float]]) -> bytes:
+    """Signal to noise along the layers of both networks."""
+    figure, panels = _figure(2, (9.6, 3.2))
+    for axes, network in zip(panels, NETWORKS, strict=True):
+        values = list(tables[network].values())
+        axes.plot(range(1, len(values) + 1), values, ".-", color="#2b5d8a", linewidth=1)
+        if values:
+            low = int(np.argmin(values))
+            axes.annotate(
+                list(tables[network])[low].split("/")[-2 if "/" in list(tables[network])[low] else -1],
+                (low + 1, values[low]), (0, -12), textcoords="offset points", fontsize=7, ha="center",
+            )  # fmt: skip
+        axes.set(title=network, xlabel="layer, from the input on", ylabel="signal to noise, dB")
+        axes.margins(y=0.2)
+    return _svg(figure)
+
+
+def reliability(sides: Sequence[tuple[str, Sequence[Answer]]], truths: Any) -> bytes:
+    """Calibration curves: how often the most probable class is right, against how probable it was said to be."""
+    figure, (axes,) = _figure(1, (4.4, 3.9))
+    axes.plot([0.3, 1], [0.3, 1], color="#bbb", linewidth=1)
+    for (name, answers), colour in zip(sides, ("#4a5568", "#1b7f4b", "#2b5d8a"), strict=False):
+        probabilities = np.array([one.outcome.probabilities for one in answers], np.float64)
+        curve = calibration_curve(truths, probabilities)
+        axes.plot([x for x, _, _ in curve], [y for _, y, _ in curve], "o-", color=colour, label=name, markersize=4)
+    axes.set(xlabel="said probability", ylabel="share right")
+    axes.legend(fontsize=8, frameon=False)
+    return _svg(figure)
+
+
+def _figure(columns: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
+    for axes in panels:
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.title.set_fontsize(10)
+    return figure, panels
+
+
+def _svg(figure: Any) -> bytes:
+    import matplotlib
+
+    content = io.BytesIO()
+    # Salted identifiers would make every page of the same figures another page.
+    with matplotlib.rc_context({"svg.hashsalt": "bonedge"}):
+        figure.savefig(content, format="svg", metadata={"Date": None})
+    return content.getvalue()

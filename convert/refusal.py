@@ -1,0 +1,82 @@
+"""When nothing passes: no bundle, but everything that a person needs to see why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bonedge.edge.errors import GateFailed
+from bonedge.edge.files import write_whole
+
+from .evidence import Evidence
+from .gates import GATES, GateResult, Ruling, title
+from .search import Judged, PairJudged
+from .worst import picture, worst
+
+_PICTURES = 6
+_ADVICE = {
+    Ruling.FAILED: "fine-tune for int8 with --repair TRAINING-DATA, or look at the layers in report.html",
+    Ruling.UNDECIDED: "give a larger --validation set (or --validation-count)",
+    Ruling.NOT_MEASURABLE: "give a --validation set that holds such cases",
+}
+
+
+def refuse(evidence: Evidence, passport: dict[str, Any], page: str) -> GateFailed:
+    """Write the evidence folder beside the output, and say what happened.
+
+    The folder is named after the output with `-refused`; it holds passport.json, report.html and pictures of the
+    cases that changed most.
+    """
+    output = evidence.request.output
+    folder = output.with_name(f"{output.name}-refused")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "passport.json", (json.dumps(passport, indent=1) + "\n").encode())
+    write_whole(folder / "report.html", page.encode())
+    missing = [e for e in evidence.request.engines if e not in {one.segmenter.engine for one in evidence.chosen}]
+    closest = _closest(evidence, missing[0])
+    names = []
+    if isinstance(closest, PairJudged):
+        for place, case in enumerate(worst(evidence.bench, closest, _PICTURES), 1):
+            names.append(f"case-{place}-{case.case.stratum.replace(' ', '-')}.png")
+            write_whole(folder / names[-1], picture(case, evidence.bench, closest))
+    gate = _first_broken(closest.gates) if closest else None
+    what = "no candidate could be run" if gate is None or closest is None else _sentence(gate, _name(closest))
+    advice = "see report.html" if gate is None else _ADVICE[gate.ruling]
+    pictures = f" Worst cases: {', '.join(names)}." if names else ""
+    return GateFailed(
+        f"no {' and no '.join(missing)} candidate passed the gates, so no bundle was written: {what}. "
+        f"Evidence: {folder}.{pictures} What to try: {advice}"
+    )
+
+
+def _closest(evidence: Evidence, engine: str) -> Judged | PairJudged | None:
+    """Of the pairs, or else of the single candidates, the one with the fewest broken gates."""
+    pairs = [one for one in evidence.tried if one.segmenter.engine == engine]
+    alone = [one for one in evidence.judged if one.candidate.engine == engine and one.gates]
+    found: Sequence[Judged | PairJudged] = pairs or [one for one in alone if not one.passed]
+    return min(found, key=lambda one: sum(not gate.passed for gate in one.gates), default=None)
+
+
+def _first_broken(gates: Sequence[GateResult]) -> GateResult | None:
+    """In the order of clinical weight."""
+    order = [gate.name for gate in GATES]
+    broken = sorted((gate for gate in gates if not gate.passed), key=lambda gate: order.index(gate.name))
+    return broken[0] if broken else None
+
+
+def _name(one: Judged | PairJudged) -> str:
+    return one.candidate.name if isinstance(one, Judged) else one.name
+
+
+def _sentence(gate: GateResult, name: str) -> str:
+    if gate.loss is None:
+        return f"{name}: {title(gate.name)} cannot be measured, the validation set holds no such case"
+    text = (
+        f"{name}: {title(gate.name)} went from {gate.reference:.3f} to {gate.candidate:.3f}, a loss of {gate.loss:.4f} "
+        f"(95 % interval up to {gate.high:.4f}) where {gate.limit:g} is allowed, on {gate.cases} cases"
+    )
+    if gate.ruling is Ruling.UNDECIDED:
+        needed = f"about {gate.cases_needed}" if gate.cases_needed else "many more"
+        text += f"; that is too few to tell: {needed} would be needed"
+    return text

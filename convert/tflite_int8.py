@@ -1,0 +1,97 @@
+"""int8 for TensorFlow Lite: weights symmetric per channel, activations asymmetric per tensor (Jacob et al., CVPR 2018).
+
+Two libraries do the work. TensorFlow's own converter makes the plain candidate; ai-edge-quantizer takes the ranges of
+activations from its caller, and leaves single layers in float, which is what tuning and repairing need.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from bonedge.edge.errors import GateFailed
+from bonedge.edge.records import Pixels
+
+from .activations import Activations, Range
+from .export import Exported, lite_converter
+from .quiet import frameworks, muffled
+
+_LARGEST_SHARE = 0.45
+"""Of the fp32 file; int8 is a quarter, and EfficientNetB0's graph itself weighs a few per cent."""
+
+
+def post_training(exported: Exported, samples: Sequence[Pixels]) -> bytes:
+    """TensorFlow's own int8: a .tflite whose every operation is int8, with float32 at both ends.
+
+    Args:
+        exported: the fp32 network.
+        samples: calibration inputs, each float32 of the network's input shape.
+
+    Raises:
+        GateFailed: an operation has no int8 form, or the file did not shrink.
+    """
+    frameworks()
+    import tensorflow as tf
+
+    def representative() -> Iterator[list[Pixels]]:
+        return ([np.ascontiguousarray(sample)] for sample in samples)
+
+    with muffled():
+        converter = lite_converter(exported.fixed)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = representative
+        # int8 kernels only: an operation without one fails the conversion instead of staying in float.
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converted: bytes = converter.convert()
+    if len(converted) > _LARGEST_SHARE * len(exported.tflite):
+        raise GateFailed(
+            f"the int8 {exported.name}.tflite has {len(converted)} bytes, its fp32 original {len(exported.tflite)}: "
+            "part of it stayed in float"
+        )
+    return converted
+
+
+def half(exported: Exported) -> bytes:
+    """A .tflite with weights of 16 bits, which runtimes widen to fp32 when they load it."""
+    frameworks()
+    import tensorflow as tf
+
+    with muffled():
+        converter = lite_converter(exported.fixed)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+        converted: bytes = converter.convert()
+    return converted
+
+
+def with_ranges(exported: Exported, ranges: Mapping[str, Range], in_float: Collection[str] = ()) -> bytes:
+    """int8 with given activation ranges; the layers `in_float` keep fp32 weights and arithmetic.
+
+    Args:
+        exported: the fp32 network.
+        ranges: of every activation tensor of `exported.tflite`, by name.
+        in_float: names of layers (`layers`).
+    """
+    frameworks()
+    with muffled():
+        from ai_edge_quantizer import quantizer, recipe
+
+        maker = quantizer.Quantizer(bytearray(exported.tflite))
+        maker.load_quantization_recipe(recipe.static_wi8_ai8())
+        for layer in in_float:
+            maker.update_quantization_recipe(
+                f"^{re.escape(layer)};?$", "*", algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE
+            )
+        statistics = {name: {"min": np.array(low), "max": np.array(high)} for name, (low, high) in ranges.items()}
+        made = maker.quantize(statistics, enable_progress_bar=False, enable_progress_report=False).quantized_model
+    return bytes(made)
+
+
+def layers(activations: Activations) -> tuple[str, ...]:
+    """Names of the layers that have weights, from the input on: those that can be left in float."""
+    return tuple(step.output for step in activations.steps if step.kind in _WEIGHTED)
+
+
+_WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})

@@ -1,0 +1,208 @@
+"""The clinical decision: pure arithmetic over outcomes, held against brute force and against its own promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bonedge.convert.gates import GATES, GateResult, Outcome, Ruling, calibration_curve, judge_gates, resample
+from bonedge.edge.records import CLASSES, Label
+
+NORMAL, BENIGN, MALIGNANT = CLASSES
+_SURE = {label: np.eye(3, dtype=np.float32)[place] * 0.9 + np.float32(1 / 30) for place, label in enumerate(CLASSES)}
+
+
+def outcome(truth: Label, verdict: Label | None = None, dice: float | None = None) -> Outcome:
+    """A case that was read right, unless told otherwise."""
+    verdict = truth if verdict is None else verdict
+    lesion = None if truth is NORMAL else 0.8 if dice is None else dice
+    return Outcome(truth, verdict, _SURE.get(verdict, _SURE[NORMAL]), lesion)
+
+
+def balanced(count: int) -> list[Outcome]:
+    return [outcome(CLASSES[index % 3]) for index in range(count)]
+
+
+def ruling(results: Sequence[GateResult], name: str) -> Ruling:
+    return next(one.ruling for one in results if one.name == name)
+
+
+def result(results: Sequence[GateResult], name: str) -> GateResult:
+    return next(one for one in results if one.name == name)
+
+
+def test_nothing_changed_passes_on_six_hundred_cases() -> None:
+    """A perfect conversion would be refused, and nobody could ever convert anything."""
+    same = balanced(600)
+    assert all(one.passed for one in judge_gates(same, same))
+
+
+def test_nothing_changed_does_not_pass_on_sixty_cases() -> None:
+    """A model that loses one malignant tumour in fifty would pass because the set is too small to show it."""
+    same = balanced(60)
+    found = judge_gates(same, same)
+    assert ruling(found, "malignant_sensitivity") is Ruling.UNDECIDED
+    assert result(found, "malignant_sensitivity").cases_needed == 200
+    assert ruling(found, "flips") is Ruling.UNDECIDED
+    assert result(found, "flips").cases_needed == 100
+
+
+def test_two_lost_malignant_tumours_in_two_hundred_fail() -> None:
+    """A conversion that loses cancers would be shipped."""
+    before = balanced(600)
+    after = list(before)
+    malignant = [index for index, one in enumerate(before) if one.truth is MALIGNANT]
+    for index in malignant[:2]:
+        after[index] = outcome(MALIGNANT, BENIGN)
+    found = judge_gates(before, after)
+    assert ruling(found, "malignant_sensitivity") is Ruling.FAILED
+    assert result(found, "malignant_sensitivity").loss == pytest.approx(0.01)
+
+
+def test_one_lost_in_two_hundred_is_too_close_to_call() -> None:
+    """The measured loss would be taken at face value although chance alone could hide twice as much."""
+    before = balanced(600)
+    after = list(before)
+    after[2] = outcome(MALIGNANT, BENIGN)
+    found = result(judge_gates(before, after), "malignant_sensitivity")
+    assert found.ruling is Ruling.UNDECIDED
+    assert found.high is not None
+    assert found.high > found.limit
+
+
+def test_gained_cases_do_not_hide_flips() -> None:
+    """A model that swaps its errors for others would look like the same model."""
+    before = balanced(600)
+    after = list(before)
+    for place, index in enumerate(range(2, 600, 3)):
+        if place < 20:
+            before[index], after[index] = outcome(MALIGNANT, BENIGN), outcome(MALIGNANT)
+        elif place < 40:
+            after[index] = outcome(MALIGNANT, BENIGN)
+    found = judge_gates(before, after)
+    assert result(found, "malignant_sensitivity").loss == pytest.approx(0)
+    assert ruling(found, "flips") is Ruling.FAILED
+
+
+def test_abstaining_is_a_flip_and_a_miss() -> None:
+    """A converted model could pass by saying nothing."""
+    before = balanced(600)
+    after = [outcome(one.truth, Label.ABSTAIN) if place < 30 else one for place, one in enumerate(before)]
+    found = judge_gates(before, after)
+    for name in ("flips", "tumour_recall", "macro_f1"):
+        assert ruling(found, name) is Ruling.FAILED
+
+
+def test_a_set_without_tumours_cannot_pass() -> None:
+    """Gates about tumours would pass for want of a tumour."""
+    only_normal = [outcome(NORMAL)] * 600
+    found = judge_gates(only_normal, only_normal)
+    for name in ("malignant_sensitivity", "tumour_recall", "dice_median", "dice_p10"):
+        assert ruling(found, name) is Ruling.NOT_MEASURABLE
+        assert not result(found, name).passed
+
+
+def test_outlines_that_shrink_fail() -> None:
+    """Lesions would be measured too small after conversion."""
+    before = balanced(600)
+    after = [one if one.dice is None else Outcome(one.truth, one.verdict, one.probabilities, 0.77) for one in before]
+    assert ruling(judge_gates(before, after), "dice_median") is Ruling.FAILED
+
+
+def test_sure_and_wrong_fails_calibration() -> None:
+    """Probabilities that no longer mean what they say would go unnoticed while verdicts stay."""
+    before = balanced(600)
+    sharp = [Outcome(one.truth, one.verdict, _sharpened(one), one.dice) for one in before]
+    assert ruling(judge_gates(sharp, before), "calibration_error") is Ruling.FAILED
+
+
+def test_limits_can_be_given() -> None:
+    """`--max-drop` would be ignored."""
+    before = balanced(600)
+    after = [outcome(one.truth, BENIGN) if place < 30 else one for place, one in enumerate(before)]
+    strict = result(judge_gates(before, after), "flips")
+    loose = result(judge_gates(before, after, {"flips": 0.2}), "flips")
+    assert (strict.ruling, loose.ruling) == (Ruling.FAILED, Ruling.PASSED)
+
+
+def test_outcomes_of_other_cases_are_refused() -> None:
+    """Two different sets would be compared, and anything could come out."""
+    with pytest.raises(ValueError, match="same cases"):
+        judge_gates(balanced(6), balanced(9))
+    with pytest.raises(ValueError, match="same cases"):
+        judge_gates([], [])
+
+
+@st.composite
+def sides(draw: st.DrawFn) -> tuple[list[Outcome], list[Outcome]]:
+    truths = draw(st.lists(st.sampled_from(CLASSES), min_size=3, max_size=60))
+    verdicts = st.sampled_from((*CLASSES, Label.ABSTAIN))
+    dice = st.floats(0, 1)
+    return tuple(  # type: ignore[return-value]
+        [outcome(truth, draw(verdicts), draw(dice)) for truth in truths] for _ in range(2)
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(sides())
+def test_the_interval_holds_and_the_same_seed_rules_the_same(both: tuple[list[Outcome], list[Outcome]]) -> None:
+    """A ruling would depend on luck, or its figures would contradict each other."""
+    before, after = both
+    first, again = judge_gates(before, after, seed=3), judge_gates(before, after, seed=3)
+    assert first == again
+    for one in first:
+        if one.loss is None or one.low is None or one.high is None:
+            continue
+        assert one.low <= one.high
+        if one.passed:
+            assert one.high <= one.limit + 1e-9
+            assert one.loss <= one.limit + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(sides())
+def test_figures_are_those_of_plain_counting(both: tuple[list[Outcome], list[Outcome]]) -> None:
+    """Weighted sums are easy to get wrong; plain loops are not."""
+    before, after = both
+    found = {one.name: one for one in judge_gates(before, after)}
+    malignant = [one for one in after if one.truth is MALIGNANT]
+    if malignant:
+        share = sum(one.verdict is MALIGNANT for one in malignant) / len(malignant)
+        assert found["malignant_sensitivity"].candidate == pytest.approx(share)
+    flips = sum(a.verdict is not b.verdict for a, b in zip(before, after, strict=True)) / len(after)
+    assert found["flips"].loss == pytest.approx(flips)
+    dices = sorted(one.dice for one in after if one.dice is not None)
+    if dices:
+        assert found["dice_median"].candidate == dices[(len(dices) + 1) // 2 - 1]
+
+
+@given(st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=50), st.integers(0, 9))
+def test_resampling_keeps_the_number_of_each_class(truths: list[int], seed: int) -> None:
+    """An interval would include sets without a single tumour, which the design of the set excludes."""
+    truth = np.array(truths)
+    weights = resample(truth, seed)
+    assert (weights[0] == 1).all()
+    for label in set(truths):
+        assert (weights[:, truth == label].sum(axis=1) == truths.count(label)).all()
+
+
+def test_the_calibration_curve_counts_each_case_once() -> None:
+    """The report's curve would show other cases than were judged."""
+    rng = np.random.default_rng(5)
+    probabilities = rng.dirichlet((1, 1, 1), 200)
+    curve = calibration_curve(rng.integers(0, 3, 200), probabilities)
+    assert sum(count for _, _, count in curve) == 200
+    assert all(0 <= share <= 1 and 1 / 3 <= said <= 1 for said, share, _ in curve)
+
+
+def test_every_gate_has_a_title_of_its_own() -> None:
+    """A report would call two gates by one name."""
+    assert len({gate.title for gate in GATES}) == len({gate.name for gate in GATES}) == len(GATES)
+
+
+def _sharpened(one: Outcome) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.asarray(one.probabilities**8 / (one.probabilities**8).sum(), np.float32)
