@@ -1,0 +1,131 @@
+"""Which candidate is taken: decisions only, on results that are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bonedge.convert.candidates import Candidate
+from bonedge.convert.gates import GateResult, Ruling
+from bonedge.convert.search import Climb, Judged, choose_pair, in_order
+from bonedge.convert.trial import Fidelity, Latency
+
+pytestmark = pytest.mark.full
+
+
+def gate(passed: bool) -> GateResult:
+    ruling = Ruling.PASSED if passed else Ruling.FAILED
+    return GateResult("flips", 0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 600, ruling, None)
+
+
+def candidate(network: Any, recipe: str) -> Candidate:
+    return Candidate(network, "tflite", recipe, (recipe.encode(),))
+
+
+def judged(network: str, recipe: str, milliseconds: float, shift: float = 0.0, passed: bool = True) -> Judged:
+    latency = Latency(milliseconds, milliseconds, 12)
+    return Judged(
+        candidate(network, recipe), latency, (gate(passed),), Fidelity(shift, shift), fp32=Latency(30, 30, 12)
+    )
+
+
+class Referee:
+    """Judges by a table: milliseconds, shift and ruling by recipe; pairs pass when their recipes are in `good`."""
+
+    def __init__(self, table: dict[str, tuple[float, float, bool]], good: set[tuple[str, str]]) -> None:
+        self.table, self.good = table, good
+        self.pairs: list[tuple[str, str]] = []
+
+    def race(self, candidates: dict[str, Candidate]) -> dict[str, Latency]:
+        return {name: Latency(self.table[one.recipe][0], 0, 12) for name, one in candidates.items()}
+
+    def judge(self, one: Candidate, latency: Latency | None) -> Judged:
+        _, shift, passed = self.table[one.recipe]
+        return Judged(one, latency, (gate(passed),), Fidelity(shift, shift))
+
+    def judge_pair(self, first: Judged, second: Judged) -> Any:
+        names = (first.candidate.recipe, second.candidate.recipe)
+        self.pairs.append(names)
+        return SimpleNamespace(passed=names in self.good, names=names)
+
+
+def climb(referee: Referee, network: str, *rungs: list[str]) -> Climb:
+    def built() -> Iterator[list[Candidate]]:
+        for rung in rungs:
+            yield [candidate(network, recipe) for recipe in rung]
+
+    return Climb(built(), candidate(network, "fp32"), referee, lambda one: None)  # type: ignore[arg-type]
+
+
+TABLE = {
+    "int8": (8.0, 0.02, True),
+    "int8-mse": (8.1, 0.01, True),
+    "mixed-2": (12.0, 0.005, True),
+    "mixed-32": (34.0, 0.001, True),
+    "fp16": (30.0, 0.0001, True),
+    "fp32": (30.0, 0.0, True),
+}
+
+
+def test_the_more_faithful_of_two_as_fast_is_taken() -> None:
+    """A tenth of a millisecond would decide over how often a verdict changes."""
+    pairs = in_order(
+        [judged("segmenter", "int8", 8.0, 0.02), judged("segmenter", "int8-mse", 8.2, 0.01)],
+        [judged("classifier", "int8", 7.0)],
+    )
+    assert [one.candidate.recipe for one in pairs[0]] == ["int8-mse", "int8"]
+
+
+def test_the_fastest_pair_comes_first() -> None:
+    """A user would get a slower bundle than the one that was proven to be as good."""
+    fast, slow = (("int8", 8.0), ("fp16", 30.0))
+    pairs = in_order(
+        [judged("segmenter", *one) for one in (slow, fast)], [judged("classifier", *one) for one in (slow, fast)]
+    )
+    sums = [a.milliseconds + b.milliseconds for a, b in pairs]
+    assert sums == sorted(sums)
+    assert sums[0] == 16
+
+
+def test_climbing_stops_at_the_first_rung_that_is_good_end_to_end() -> None:
+    """Minutes would be spent on candidates that nobody needs."""
+    referee = Referee(TABLE, {("int8-mse", "int8-mse")})
+    sides = [climb(referee, name, ["int8", "int8-mse"], ["mixed-2"], ["fp32"]) for name in ("segmenter", "classifier")]
+    found, _ = choose_pair(sides[0], sides[1], referee, lambda one: None)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.names == ("int8-mse", "int8-mse")  # type: ignore[attr-defined]
+    assert {one.candidate.recipe for one in sides[0].judged} == {"int8", "int8-mse"}
+
+
+def test_an_end_to_end_failure_sends_the_less_faithful_network_up() -> None:
+    """Two networks that pass alone and fail together would end in a refusal, or both be slowed down."""
+    referee = Referee(TABLE, {("int8", "mixed-2")})
+    segmenter = climb(referee, "segmenter", ["int8"], ["fp32"])
+    classifier = climb(referee, "classifier", ["int8"], ["mixed-2"], ["fp32"])
+    referee.table = TABLE | {"int8": (8.0, 0.004, True)}
+    found, tried = choose_pair(segmenter, classifier, referee, lambda one: None)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.names == ("int8", "mixed-2")  # type: ignore[attr-defined]
+    assert len(tried) == len(set(referee.pairs)) == len(referee.pairs)
+
+
+def test_a_candidate_slower_than_fp32_is_out() -> None:
+    """Mixed precision would be shipped although plain fp32 is faster and exact."""
+    referee = Referee(TABLE, set())
+    side = climb(referee, "classifier", ["mixed-32"], ["fp32"])
+    side.until_passed()
+    assert [(one.candidate.recipe, one.passed) for one in side.judged] == [("mixed-32", False), ("fp32", True)]
+    assert "slower than fp32" in str(side.judged[0].refusal)
+
+
+def test_nothing_good_ends() -> None:
+    """A conversion that cannot succeed would never end."""
+    referee = Referee(TABLE, set())
+    sides = [climb(referee, name, ["int8"], ["fp16"], ["fp32"]) for name in ("segmenter", "classifier")]
+    found, tried = choose_pair(sides[0], sides[1], referee, lambda one: None)  # type: ignore[arg-type]
+    assert found is None
+    assert ("fp16", "int8") in referee.pairs or ("int8", "fp16") in referee.pairs
+    assert len(tried) == len(referee.pairs)
