@@ -130,7 +130,7 @@ def segmenter(
     "stages",
     type=_Stage(),
     multiple=True,
-    default=("128:12", "192:4", "299:1"),
+    default=("128:14", "192:5", "299:2"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
