@@ -10,7 +10,7 @@
 
 # Any Python from 3.11 on.
 PYTHON ?= python3
-# What make demo and make evaluate run; empty is the bundle that is shipped.
+# What make demo runs; empty is the bundle that is shipped.
 BUNDLE ?=
 # The released models, from data to bundle.
 TRAINING_SEED ?= 1
@@ -103,11 +103,12 @@ train: $(FULL)/.stamp
 	$(FULL)/bin/bonedge train segmenter --data $(DATA) --seed $(TRAINING_SEED) --output $(MODELS)
 	$(FULL)/bin/bonedge train classifier --data $(DATA) --seed $(TRAINING_SEED) --output $(MODELS)
 	$(FULL)/bin/bonedge train operation --data $(DATA) --run $(MODELS)
-	$(FULL)/bin/bonedge convert $(MODELS) --int8 --data $(DATA) --output $(CONVERTED)
+	$(FULL)/bin/bonedge convert $(MODELS) --int8 --output $(CONVERTED)
 	mkdir -p $(RELEASE)
 	rm -rf $(RELEASE)/bundle
 	cp -r $(CONVERTED) $(RELEASE)/bundle
-	cp $(MODELS)/segmenter.keras $(MODELS)/classifier.keras $(MODELS)/operation.json $(RELEASE)/
+	cp $(MODELS)/segmenter.keras $(MODELS)/classifier.keras $(MODELS)/operation.json \
+		$(MODELS)/training-pictures.txt $(RELEASE)/
 
 clean:
 	rm -rf demo build dist *.egg-info $(RUNTIME) $(FULL) $(BARE) $(TFLITE) \
