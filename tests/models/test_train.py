@@ -20,7 +20,7 @@ from bonedge.convert.trained import TrainedPair
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.models.train import command
 
-STAGES = ("--stage", "64:2", "--stage", "256:1", "--batch", "8", "--seed", "3")
+STAGES = ("--stage", "256:3", "--batch", "6", "--seed", "3")
 PATIENCE_SECONDS = 400
 
 
@@ -54,18 +54,24 @@ def weights(file: Path) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def run(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(write_set: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few pictures; three for validation, one of each class."""
+    return write_set(tmp_path_factory.mktemp("train") / "data", 15)
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a segmenter that was trained without interruption."""
     pytest.importorskip("keras")
     folder = tmp_path_factory.mktemp("train") / "run"
-    finish(start("segmenter", "--data", painted, "--output", folder, *STAGES))
+    finish(start("segmenter", "--data", data, "--output", folder, *STAGES))
     return folder
 
 
 @pytest.mark.full
-def test_killed_without_warning_it_goes_on_to_the_same_weights(run: Path, painted: Path, tmp_path: Path) -> None:
+def test_killed_without_warning_it_goes_on_to_the_same_weights(run: Path, data: Path, tmp_path: Path) -> None:
     """If it failed, a power cut would cost hours, or leave a model that the seed does not give."""
-    arguments = ("segmenter", "--data", painted, "--output", tmp_path, *STAGES)
+    arguments = ("segmenter", "--data", data, "--output", tmp_path, *STAGES)
     process = start(*arguments)
     begun = monotonic()
     while not log(tmp_path):
@@ -93,10 +99,10 @@ def test_killed_without_warning_it_goes_on_to_the_same_weights(run: Path, painte
 @pytest.mark.full
 # Keras reads its variables through numpy 1's protocol for arrays.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
-def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, painted: Path) -> None:
+def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path) -> None:
     """If it failed, a user would train for hours and have nothing to run."""
-    finish(start("classifier", "--data", painted, "--output", run, "--stage", "299:1", "--batch", "8", "--seed", "3"))
-    told = finish(start("operation", "--data", painted, "--run", run))
+    finish(start("classifier", "--data", data, "--output", run, "--stage", "299:1", "--batch", "6", "--seed", "3"))
+    told = finish(start("operation", "--data", data, "--run", run))
     assert "tumour_threshold" in told
     assert "validation macro_f1" in told
     pair = TrainedPair.open(run)
@@ -113,12 +119,12 @@ def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, painted: P
 
 
 @pytest.fixture
-def train(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def train(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`train(name, *options)` in this process, for what ends before anything is trained."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def run(name: str, *options: object) -> Any:
-        arguments = [name, "--data", str(painted), "--output", str(tmp_path / "run"), *map(str, options)]
+        arguments = [name, "--data", str(data), "--output", str(tmp_path / "run"), *map(str, options)]
         return CliRunner().invoke(command, arguments)
 
     return run
