@@ -52,10 +52,9 @@ def pair_folder(networks: dict[str, Any], operation: Operation, tmp_path_factory
 
 
 @pytest.fixture(scope="session")
-def exported(networks: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+def exported(networks: dict[str, Any]) -> dict[str, Exported]:
     """Both networks in fp32, for both runtimes."""
-    folder = tmp_path_factory.mktemp("exported")
-    return {name: export(name, network, folder) for name, network in networks.items()}
+    return {name: export(name, network) for name, network in networks.items()}
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bonedge.convert.export import Exported, serialize
-from bonedge.convert.quantize import Ranges, quantize_openvino, quantize_tflite
-from bonedge.edge.engines import openvino as openvino_engine
+from bonedge.convert.export import Exported
+from bonedge.convert.tflite_int8 import post_training
 from bonedge.edge.engines import tflite as tflite_engine
 from bonedge.edge.errors import GateFailed
 
@@ -27,12 +25,7 @@ Pictures = Callable[[str, int], list[Any]]
 
 @pytest.fixture(scope="module")
 def lite(exported: dict[str, Exported], pictures: Pictures) -> dict[str, bytes]:
-    return {name: quantize_tflite(one, pictures(name, 4)) for name, one in exported.items()}
-
-
-@pytest.fixture(scope="module")
-def packed(exported: dict[str, Exported], pictures: Pictures) -> dict[str, tuple[bytes, bytes]]:
-    return {name: serialize(quantize_openvino(one, pictures(name, 4), Ranges.MINMAX)) for name, one in exported.items()}
+    return {name: post_training(one, pictures(name, 4)) for name, one in exported.items()}
 
 
 def tensors(model: bytes) -> tuple[list[tuple[str, set[str]]], int]:
@@ -79,48 +72,22 @@ def test_the_same_pictures_give_the_same_bytes(
     exported: dict[str, Exported], lite: dict[str, bytes], pictures: Pictures
 ) -> None:
     """If it failed, nobody could prove that a bundle was made from what its passport says."""
-    assert quantize_tflite(exported["segmenter"], pictures("segmenter", 4)) == lite["segmenter"]
+    assert post_training(exported["segmenter"], pictures("segmenter", 4)) == lite["segmenter"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_int8_answers_like_fp32(
-    exported: dict[str, Exported],
-    lite: dict[str, bytes],
-    packed: dict[str, tuple[bytes, bytes]],
-    pictures: Pictures,
-    name: str,
+def test_answers_like_fp32(
+    exported: dict[str, Exported], lite: dict[str, bytes], pictures: Pictures, name: str
 ) -> None:
     """If it failed, a quantized network would be another network."""
     wanted = tflite_engine.load("x.tflite", exported[name].tflite, 1)
-    for quantized in (
-        tflite_engine.load("x.tflite", lite[name], 1),
-        openvino_engine.load("x.xml", *packed[name], "CPU", 1),
-    ):
-        for picture in pictures(name, 3):
-            given = {output.shape: output for output in quantized.run(picture)}
-            for output in wanted.run(picture):
-                error = np.abs(given[output.shape] - output).mean()
-                # Random weights: what is compared is signal against rounding.
-                assert error < 0.15 * max(float(np.abs(output).mean()), float(output.std()))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_openvino_holds_int8_weights_between_fake_quantizers(
-    exported: dict[str, Exported], packed: dict[str, tuple[bytes, bytes]], name: str
-) -> None:
-    """If it failed, OpenVINO would run the network in float, whatever the bundle says."""
-    openvino = pytest.importorskip("openvino")
-    xml, weights = packed[name]
-    graph = openvino.Core().read_model(xml, weights)
-    nodes = graph.get_ordered_ops()
-    kinds = Counter(node.get_type_name() for node in nodes)
-    layers = kinds["Convolution"] + kinds["GroupConvolution"] + kinds["MatMul"]
-    assert layers > 15
-    assert kinds["FakeQuantize"] > layers / 2
-    stored = Counter(node.get_element_type().get_type_name() for node in nodes if node.get_type_name() == "Constant")
-    assert stored["i8"] >= layers
-    _, before = serialize(exported[name].openvino)
-    assert len(weights) < 0.35 * len(before)
+    quantized = tflite_engine.load("x.tflite", lite[name], 1)
+    for picture in pictures(name, 3):
+        given = {output.shape: output for output in quantized.run(picture)}
+        for output in wanted.run(picture):
+            error = np.abs(given[output.shape] - output).mean()
+            # Random weights: what is compared is signal against rounding.
+            assert error < 0.15 * max(float(np.abs(output).mean()), float(output.std()))
 
 
 def test_a_file_that_did_not_shrink_fails_the_gate(exported: dict[str, Exported], pictures: Pictures) -> None:
@@ -128,4 +95,4 @@ def test_a_file_that_did_not_shrink_fails_the_gate(exported: dict[str, Exported]
     one = exported["segmenter"]
     pretended = replace(one, tflite=one.tflite[: len(one.tflite) // 2])
     with pytest.raises(GateFailed, match=r"segmenter\.tflite.*stayed in float"):
-        quantize_tflite(pretended, pictures("segmenter", 1))
+        post_training(pretended, pictures("segmenter", 1))

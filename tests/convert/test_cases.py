@@ -1,0 +1,44 @@
+"""Which pictures calibrate, and which judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bonedge.convert.cases import draw
+
+Item = tuple[int, int]
+"""(stratum, number)."""
+
+
+def numbered(sizes: list[int]) -> list[Item]:
+    return [(stratum, number) for stratum, size in enumerate(sizes) for number in range(size)]
+
+
+def drawn_from(items: list[Item], count: int, seed: int) -> tuple[Item, ...]:
+    return draw(items, lambda item: str(item[0]), count, np.random.default_rng(seed))
+
+
+@given(sizes=st.lists(st.integers(0, 30), max_size=7), count=st.integers(0, 100), seed=st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_draws_as_many_of_each_kind_as_there_are(sizes: list[int], count: int, seed: int) -> None:
+    """If it failed, ranges would be measured on mostly one kind of picture, or one picture count twice."""
+    pictures = numbered(sizes)
+    drawn = drawn_from(pictures, count, seed)
+    assert len(drawn) == min(count, len(pictures))
+    assert len(set(drawn)) == len(drawn)
+    counts = Counter(stratum for stratum, _ in drawn)
+    most = max(counts.values(), default=0)
+    for number, size in enumerate(sizes):
+        assert counts[number] >= min(size, most - 1)
+    assert drawn == drawn_from(pictures, count, seed)
+
+
+def test_another_seed_draws_others() -> None:
+    """If it failed, the seed would do nothing."""
+    pictures = numbered([30, 30])
+    draws = {drawn_from(pictures, 10, seed) for seed in range(5)}
+    assert len(draws) == 5

@@ -1,0 +1,66 @@
+"""NNCF's int8: weights of eight bits between fake quantizers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bonedge.convert.activations import Estimator
+from bonedge.convert.export import Exported, serialize
+from bonedge.convert.openvino_int8 import quantize
+from bonedge.edge.engines import openvino as openvino_engine
+from bonedge.edge.engines import tflite as tflite_engine
+
+pytestmark = [
+    pytest.mark.full,
+    # Keras, TensorFlow, NNCF and OpenVINO deprecate parts of each other.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+NAMES = ("segmenter", "classifier")
+Pictures = Callable[[str, int], list[Any]]
+
+
+@pytest.fixture(scope="module")
+def packed(exported: dict[str, Exported], pictures: Pictures) -> dict[str, tuple[bytes, bytes]]:
+    return {
+        name: serialize(quantize(one, pictures(name, 4), Estimator.EXTREMES).without(()))
+        for name, one in exported.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_like_fp32(
+    exported: dict[str, Exported], packed: dict[str, tuple[bytes, bytes]], pictures: Pictures, name: str
+) -> None:
+    """If it failed, a quantized network would be another network."""
+    wanted = tflite_engine.load("x.tflite", exported[name].tflite, 1)
+    quantized = openvino_engine.load("x.xml", *packed[name], "CPU", 1)
+    for picture in pictures(name, 3):
+        given = {output.shape: output for output in quantized.run(picture)}
+        for output in wanted.run(picture):
+            error = np.abs(given[output.shape] - output).mean()
+            # Random weights: what is compared is signal against rounding.
+            assert error < 0.15 * max(float(np.abs(output).mean()), float(output.std()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_holds_int8_weights_between_fake_quantizers(
+    exported: dict[str, Exported], packed: dict[str, tuple[bytes, bytes]], name: str
+) -> None:
+    """If it failed, OpenVINO would run the network in float, whatever the bundle says."""
+    openvino = pytest.importorskip("openvino")
+    xml, weights = packed[name]
+    graph = openvino.Core().read_model(xml, weights)
+    nodes = graph.get_ordered_ops()
+    kinds = Counter(node.get_type_name() for node in nodes)
+    layers = kinds["Convolution"] + kinds["GroupConvolution"] + kinds["MatMul"]
+    assert layers > 15
+    assert kinds["FakeQuantize"] > layers / 2
+    stored = Counter(node.get_element_type().get_type_name() for node in nodes if node.get_type_name() == "Constant")
+    assert stored["i8"] >= layers
+    _, before = serialize(exported[name].openvino)
+    assert len(weights) < 0.35 * len(before)
