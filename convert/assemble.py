@@ -28,7 +28,12 @@ def assemble(
         name: of the bundle.
         version: of the bundle.
         created: ISO 8601, UTC.
+
+    Raises:
+        ValueError: the abstention is still to be fitted.
     """
+    if operation.abstention is None:
+        raise ValueError("a bundle needs to know when to abstain")
     contents = dict(extra)
     networks = []
     for segmenter, classifier in pairs:

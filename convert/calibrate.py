@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bonedge.edge.crop import choose_region, crop
 from bonedge.edge.engines.networks import Networks
@@ -38,6 +39,8 @@ class Inputs:
     """Each float32 "1 K K 3": cropped where the fp32 segmenter says."""
     features: Pixels
     """float32 "n C": the segmenter's, one row per picture."""
+    bone_fractions: NDArray[np.float64]
+    """float64 "n": share of each picture that is long bone."""
 
     def of(self, network: NetworkName) -> tuple[Pixels, ...]:
         """Of one of them."""
@@ -53,7 +56,7 @@ def network_inputs(cases: Iterable[Case], networks: Networks, p: Preprocessing, 
         p: of the trained pair.
         decision: of the trained pair; decides where lesions are.
     """
-    squares, crops, pooled = [], [], []
+    squares, crops, pooled, fractions = [], [], [], []
     for case in cases:
         prepared = case.prepared(p)
         maps, features = networks.segment(prepared.segmenter_input)
@@ -61,7 +64,8 @@ def network_inputs(cases: Iterable[Case], networks: Networks, p: Preprocessing, 
         squares.append(prepared.segmenter_input)
         crops.append(crop(prepared.working, choose_region(segmentation, prepared, p), p)[None])
         pooled.append(features[0])
-    return Inputs(tuple(squares), tuple(crops), np.stack(pooled))
+        fractions.append(segmentation.bone_fraction)
+    return Inputs(tuple(squares), tuple(crops), np.stack(pooled), np.array(fractions))
 
 
 def check_pictures(calibration: CaseSet) -> list[str]:

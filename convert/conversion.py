@@ -5,19 +5,20 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 from bonedge.edge.bundle import Bundle, check_destination, write_bundle
-from bonedge.edge.engines.networks import Networks, pair
+from bonedge.edge.engines.networks import LoadedNetwork, Networks, pair
 from bonedge.edge.manifest import EngineName
 from bonedge.edge.records import EngineDescription
+from bonedge.models.fit_operation import fit_abstention
 
 from .assemble import assemble, in_memory
 from .calibrate import Inputs, check_likeness, check_pictures, network_inputs
-from .candidates import NETWORKS, NetworkName
+from .candidates import NETWORKS, Candidate, NetworkName
 from .cases import PHANTOMS, CaseSet, check_disjoint, free_seed, open_set
 from .evidence import Evidence, Request, tools
 from .export import Exported, export
@@ -66,8 +67,10 @@ def convert(request: Request, steps: Steps) -> Conversion:
     for network in NETWORKS:
         with steps.step(f"Exporting the {network} and checking it against Keras"):
             exported[network] = export(network, models[network])
-    bench, inputs, networks = _bench(request, trained, exported, calibration, validation, steps)
-    workshops = _workshops(request, trained, models, exported, calibration, inputs, networks)
+    fp32 = _fp32(request, trained, exported)
+    trained, inputs, more = _calibrated(trained, fp32, calibration, steps)
+    bench = _bench(request, trained, fp32, inputs, validation, steps)
+    workshops = _workshops(request, trained, models, exported, calibration, inputs, fp32.networks)
     judged: list[Judged] = []
     tried: list[PairJudged] = []
     chosen: list[PairJudged] = []
@@ -84,7 +87,7 @@ def convert(request: Request, steps: Steps) -> Conversion:
         trained=trained,
         calibration=calibration,
         validation=validation,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *more),
         bench=bench,
         judged=tuple(judged),
         tried=tuple(tried),
@@ -131,52 +134,69 @@ def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, lis
     return calibration, validation, warnings
 
 
-def _bench(
-    request: Request,
-    trained: TrainedPair,
-    exported: Mapping[NetworkName, Exported],
-    calibration: CaseSet,
-    validation: CaseSet,
-    steps: Steps,
-) -> tuple[Bench, Inputs, Networks]:
-    """What judges, the calibration inputs, and the fp32 pair that cropped them."""
-    operation, p = trained.operation, trained.operation.preprocessing
-    fp32 = {network: Workshop.fp32(network, exported[network], request.engines[0]) for network in NETWORKS}
+@dataclass(frozen=True)
+class _Fp32:
+    """The pair in fp32 on the first engine: crops calibration pictures, and stands beside each candidate."""
+
+    candidates: dict[NetworkName, Candidate]
+    loaded: dict[NetworkName, LoadedNetwork]
+    networks: Networks
+
+
+def _fp32(request: Request, trained: TrainedPair, exported: Mapping[NetworkName, Exported]) -> _Fp32:
+    p = trained.operation.preprocessing
+    candidates = {network: Workshop.fp32(network, exported[network], request.engines[0]) for network in NETWORKS}
+    loaded = {network: candidates[network].load(request.threads) for network in NETWORKS}
+    networks = pair(
+        loaded["segmenter"],
+        loaded["classifier"],
+        EngineDescription("calibration", "CPU", "fp32"),
+        segmenter_side_px=p.segmenter_side_px,
+        classifier_side_px=p.classifier_side_px,
+        features=int(trained.segmenter.output["features"].shape[-1]),
+    )
+    return _Fp32(candidates, loaded, networks)
+
+
+def _calibrated(
+    trained: TrainedPair, fp32: _Fp32, calibration: CaseSet, steps: Steps
+) -> tuple[TrainedPair, Inputs, list[str]]:
+    """The pair with its abstention, the calibration inputs, and what there is to warn of."""
+    operation = trained.operation
+    cases = steps.count(calibration.cases, "Segmenting calibration pictures", len(calibration.cases))
+    inputs = network_inputs(cases, fp32.networks, operation.preprocessing, operation.decision)
+    if operation.abstention is not None:
+        check_likeness(calibration, inputs.features, operation.abstention)
+        return trained, inputs, []
+    fitted = fit_abstention(inputs.features, inputs.features, inputs.bone_fractions)
+    warning = "No abstention is described; it was fitted on the calibration set, which is small for that."
+    return replace(trained, operation=operation.model_copy(update={"abstention": fitted})), inputs, [warning]
+
+
+def _bench(request: Request, trained: TrainedPair, fp32: _Fp32, inputs: Inputs, cases: CaseSet, steps: Steps) -> Bench:
+    p = trained.operation.preprocessing
     frame = in_memory(
         *assemble(
-            operation,
-            [(fp32["segmenter"], fp32["classifier"])],
+            trained.operation,
+            [(fp32.candidates["segmenter"], fp32.candidates["classifier"])],
             {},
             name=request.name,
             version=request.version,
             created=request.created,
         )
     )
-    companions = {network: fp32[network].load(request.threads) for network in NETWORKS}
-    networks = pair(
-        companions["segmenter"],
-        companions["classifier"],
-        EngineDescription("calibration", "CPU", "fp32"),
-        segmenter_side_px=p.segmenter_side_px,
-        classifier_side_px=p.classifier_side_px,
-        features=len(operation.abstention.feature_mean),
-    )
-    cases = steps.count(calibration.cases, "Segmenting calibration pictures", len(calibration.cases))
-    inputs = network_inputs(cases, networks, p, operation.decision)
-    check_likeness(calibration, inputs.features, operation.abstention)
     keras = pipeline(frame, keras_network(trained.segmenter), keras_network(trained.classifier))
-    counted = steps.count(validation.cases, "Asking fp32 Keras about the validation pictures", len(validation.cases))
-    bench = Bench(
+    counted = steps.count(cases.cases, "Asking fp32 Keras about the validation pictures", len(cases.cases))
+    return Bench(
         frame=frame,
-        cases=validation.cases,
+        cases=cases.cases,
         reference=tuple(answers(keras, counted, p)),
-        companions=companions,
+        companions=fp32.loaded,
         sample={network: inputs.of(network)[0] for network in NETWORKS},
         limits=request.limits,
         seed=request.seed,
         threads=request.threads,
     )
-    return bench, inputs, networks
 
 
 def _workshops(

@@ -69,6 +69,8 @@ def equalize(model: Any, samples: Sequence[Pixels]) -> tuple[Any, int]:
     frameworks()
     import keras
 
+    if not any(_worthwhile(group) for group in _groups(model)):
+        return model, 0
     with muffled():
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())

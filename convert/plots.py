@@ -32,13 +32,26 @@ def latency_against_accuracy(judged: Sequence[Judged]) -> bytes:
             axes.annotate(
                 one.candidate.recipe, (one.latency.p50, value), (5, 4), textcoords="offset points", fontsize=7
             )
+        for engine, style in (("tflite", "--"), ("openvino", ":")):
+            races = [
+                o.fp32.p50 for o in judged if o.fp32 and (o.candidate.network, o.candidate.engine) == (network, engine)
+            ]
+            if races:
+                axes.axvline(float(np.median(races)), color=_FP32, linestyle=style, linewidth=1)
+        before = next(
+            (g.reference for o in judged for g in o.gates if o.candidate.network == network and g.name == gate), None
+        )
+        if before is not None:
+            axes.axhline(before, color=_FP32, linewidth=0.8, alpha=0.5)
         axes.set(title=network, xlabel="milliseconds, p50", ylabel=label)
         axes.set_xlim(left=0)
         axes.margins(y=0.2)
     for name, marker in _MARKERS.items():
         panels[0].plot([], [], marker, color="#888", label=name)
-    for text, colour in (("passed", _PASSED), ("out", _OUT), ("fp32", _FP32)):
+    for text, colour in (("passed", _PASSED), ("out", _OUT)):
         panels[0].plot([], [], "D", color=colour, label=text, markersize=5)
+    for text, style in (("fp32, tflite", "--"), ("fp32, openvino", ":")):
+        panels[0].plot([], [], color=_FP32, label=text, linestyle=style, linewidth=1)
     panels[0].legend(fontsize=7, loc="lower right", frameon=False)
     return _svg(figure)
 

@@ -120,4 +120,5 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    # + 0.0: what is a negative zero to a computer is a riddle to a person.
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"

@@ -14,7 +14,7 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Abstention, Decision, Preprocessing, Training
 from bonedge.models.datasets import TRAINING_PICTURES
 
-from .quiet import frameworks, muffled
+from .described import DESCRIPTION, as_classifier, as_segmenter, load_network, read_description
 
 SEGMENTER = "segmenter.keras"
 CLASSIFIER = "classifier.keras"
@@ -29,7 +29,8 @@ class Operation(BaseModel):
 
     preprocessing: Preprocessing = Preprocessing()
     decision: Decision = Decision()
-    abstention: Abstention
+    abstention: Abstention | None
+    """None when it is still to be fitted, on the calibration set."""
     training: Training
 
 
@@ -56,21 +57,61 @@ class TrainedPair:
         Raises:
             InvalidConfiguration: a file is missing or damaged, or the models do not fit operation.json.
         """
+        if (folder / DESCRIPTION).is_file():
+            return cls._described(folder)
         missing = [name for name in (SEGMENTER, CLASSIFIER, OPERATION) if not (folder / name).is_file()]
         if missing:
             raise InvalidConfiguration(
                 f"{folder} holds no {missing[0]}; give the folder that 'bonedge train' wrote, with {SEGMENTER}, "
-                f"{CLASSIFIER} and {OPERATION}"
+                f"{CLASSIFIER} and {OPERATION}, or one with a {DESCRIPTION} (see docs/conversion.md)"
             )
         operation = _operation(folder / OPERATION)
-        kept = (folder / TRAINING_PICTURES).read_text().split() if (folder / TRAINING_PICTURES).is_file() else ()
+        p = operation.preprocessing
+        return cls._checked(
+            folder,
+            load_network(folder / SEGMENTER, p.segmenter_side_px, 1),
+            load_network(folder / CLASSIFIER, p.classifier_side_px, 3),
+            operation,
+            (SEGMENTER, CLASSIFIER, OPERATION),
+        )
+
+    @classmethod
+    def _described(cls, folder: Path) -> TrainedPair:
+        found = read_description(folder / DESCRIPTION)
+        p = found.preprocessing
+        models = []
+        for file, side, channels in (
+            (found.segmenter.file, p.segmenter_side_px, 1),
+            (found.classifier.file, p.classifier_side_px, 3),
+        ):
+            if not (folder / file).exists():
+                raise InvalidConfiguration(f"{folder / DESCRIPTION}: there is no {folder / file}; correct its name")
+            model = load_network(folder / file, side, channels)
+            _check_input(folder / file, model, (side, side, channels))
+            models.append(model)
+        operation = Operation(
+            preprocessing=p, decision=found.decision, abstention=found.abstention, training=found.training
+        )
+        return cls._checked(
+            folder,
+            as_segmenter(models[0], p.segmenter_side_px),
+            as_classifier(models[1], found.classifier),
+            operation,
+            (found.segmenter.file, found.classifier.file, DESCRIPTION),
+        )
+
+    @classmethod
+    def _checked(
+        cls, folder: Path, segmenter: Any, classifier: Any, operation: Operation, files: tuple[str, ...]
+    ) -> TrainedPair:
+        kept = folder / TRAINING_PICTURES
         card = folder / MODEL_CARD
         pair = cls(
-            _model(folder / SEGMENTER),
-            _model(folder / CLASSIFIER),
+            segmenter,
+            classifier,
             operation,
-            {name: sha256((folder / name).read_bytes()).hexdigest() for name in (SEGMENTER, CLASSIFIER, OPERATION)},
-            frozenset(kept),
+            {name: _digest(folder / name) for name in files},
+            frozenset(kept.read_text().split()) if kept.is_file() else frozenset(),
             card.read_bytes() if card.is_file() else None,
         )
         _check(folder, pair)
@@ -89,22 +130,29 @@ def _operation(file: Path) -> Operation:
         raise InvalidConfiguration(f"{file}: {reason}; train the pair again or correct the file") from error
 
 
-def _model(file: Path) -> Any:
-    frameworks()
-    import keras
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files by name."""
+    if not path.is_dir():
+        return sha256(path.read_bytes()).hexdigest()
+    inside = sorted(one for one in path.rglob("*") if one.is_file())
+    lines = (f"{one.relative_to(path)} {sha256(one.read_bytes()).hexdigest()}" for one in inside)
+    return sha256("\n".join(lines).encode()).hexdigest()
 
-    try:
-        with muffled(replay=False):
-            return keras.saving.load_model(file, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InvalidConfiguration(f"{file} cannot be loaded as a Keras model ({reason}); train it again") from error
+
+def _check_input(file: Path, model: Any, wanted: tuple[int, ...]) -> None:
+    shapes = _shapes(model.inputs)
+    if shapes != [wanted]:
+        raise InvalidConfiguration(
+            f"{file}: its input is {shapes} where {[wanted]} is declared; a free size is not enough, save the "
+            "model with the size that it is used at, or correct [preprocessing]"
+        )
 
 
 def _check(folder: Path, pair: TrainedPair) -> None:
     p = pair.operation.preprocessing
     s, k = p.segmenter_side_px, p.classifier_side_px
-    features = len(pair.operation.abstention.feature_mean)
+    abstention = pair.operation.abstention
+    features = len(abstention.feature_mean) if abstention else int(pair.segmenter.output["features"].shape[-1])
     found = {
         "segmenter's input": (_shapes(pair.segmenter.inputs), [(s, s, 1)]),
         "segmenter's outputs": (_shapes(pair.segmenter.outputs), [(features,), (s, s, 2)]),
@@ -127,8 +175,7 @@ def _check(folder: Path, pair: TrainedPair) -> None:
             )
 
 
-def _shapes(tensors: Any) -> list[tuple[int, ...]]:
-    """Without the batch, fewest axes first."""
-    return sorted(
-        (tuple(int(size) for size in tensor.shape[1:]) for tensor in tensors), key=lambda one: (len(one), one)
-    )
+def _shapes(tensors: Any) -> list[tuple[int | None, ...]]:
+    """Without the batch, fewest axes first; None for a free size."""
+    shapes = [tuple(None if size is None else int(size) for size in tensor.shape[1:]) for tensor in tensors]
+    return sorted(shapes, key=lambda one: (len(one), tuple(size or 0 for size in one)))
