@@ -6,6 +6,7 @@
 #   make test-runtime         the runtime's tests where TensorFlow is not installed
 #   make test-tflite-runtime  the same bundle under tflite-runtime 2.14 and numpy 1 (needs Python 3.11)
 #   make train                phantoms, training and conversion of the released models, from a seed
+#   make compare-quantizers   the tools' own int8 beside ours, as a table in docs/comparisons
 #   make clean                remove what the others made, environments included
 
 # Any Python from 3.11 on.
@@ -26,7 +27,7 @@ BARE := .venv-bare
 TFLITE := .venv-tflite
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint test-runtime test-tflite-runtime train clean check-python
+.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers clean check-python
 .DELETE_ON_ERROR:
 
 help:
@@ -109,6 +110,9 @@ train: $(FULL)/.stamp
 	cp -r $(CONVERTED) $(RELEASE)/bundle
 	cp $(MODELS)/segmenter.keras $(MODELS)/classifier.keras $(MODELS)/operation.json \
 		$(MODELS)/training-pictures.txt $(RELEASE)/
+
+compare-quantizers: $(FULL)/.stamp
+	$(FULL)/bin/python docs/comparisons/quantizers.py --models $(RELEASE) --cache data/comparison
 
 clean:
 	rm -rf demo build dist *.egg-info $(RUNTIME) $(FULL) $(BARE) $(TFLITE) \

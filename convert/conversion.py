@@ -59,35 +59,25 @@ def convert(request: Request, steps: Steps) -> Conversion:
     """
     begun = perf_counter()
     check_destination(request.output)
-    with steps.step("Loading the trained pair"):
-        trained = TrainedPair.open(request.models)
-    calibration, validation, warnings = _sets(request, trained)
-    exported: dict[NetworkName, Exported] = {}
-    models: dict[NetworkName, Any] = {"segmenter": trained.segmenter, "classifier": trained.classifier}
-    for network in NETWORKS:
-        with steps.step(f"Exporting the {network} and checking it against Keras"):
-            exported[network] = export(network, models[network])
-    fp32 = _fp32(request, trained, exported)
-    trained, inputs, more = _calibrated(trained, fp32, calibration, steps)
-    bench = _bench(request, trained, fp32, inputs, validation, steps)
-    workshops = _workshops(request, trained, models, exported, calibration, inputs, fp32.networks)
+    ready = set_up(request, steps)
+    bench, workshops = ready.bench, ready.workshops
     judged: list[Judged] = []
     tried: list[PairJudged] = []
     chosen: list[PairJudged] = []
     for engine in request.engines:
-        climbs = {network: _climb(workshops[network], engine, request, bench, steps) for network in NETWORKS}
+        climbs = {network: climb(ready, network, engine, request, steps) for network in NETWORKS}
         found, pairs = choose_pair(climbs["segmenter"], climbs["classifier"], bench, steps.pair)
-        judged += [one for climb in climbs.values() for one in climb.judged]
+        judged += [one for side in climbs.values() for one in side.judged]
         tried += pairs
         chosen += [found] if found else []
     with steps.step("Measuring the drift along the layers"):
         drift = {network: workshops[network].drift() for network in NETWORKS}
     evidence = Evidence(
         request=request,
-        trained=trained,
-        calibration=calibration,
-        validation=validation,
-        warnings=(*warnings, *more),
+        trained=ready.trained,
+        calibration=ready.calibration,
+        validation=ready.validation,
+        warnings=ready.warnings,
         bench=bench,
         judged=tuple(judged),
         tried=tuple(tried),
@@ -103,10 +93,10 @@ def convert(request: Request, steps: Steps) -> Conversion:
     if len(chosen) < len(request.engines):
         raise refuse(evidence, passport, page)
     extra = {PASSPORT: (json.dumps(passport, indent=1) + "\n").encode(), REPORT: page.encode()}
-    if trained.card is not None:
-        extra[MODEL_CARD] = trained.card
+    if ready.trained.card is not None:
+        extra[MODEL_CARD] = ready.trained.card
     manifest, contents = assemble(
-        trained.operation,
+        ready.trained.operation,
         [(one.segmenter, one.classifier) for one in chosen],
         extra,
         name=request.name,
@@ -114,6 +104,45 @@ def convert(request: Request, steps: Steps) -> Conversion:
         created=request.created,
     )
     return Conversion(write_bundle(request.output, manifest, contents), evidence, passport)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Everything that is there before the first candidate is built."""
+
+    trained: TrainedPair
+    calibration: CaseSet
+    validation: CaseSet
+    warnings: tuple[str, ...]
+    exported: Mapping[NetworkName, Exported]
+    inputs: Inputs
+    """Of the calibration set."""
+    bench: Bench
+    workshops: Mapping[NetworkName, Workshop]
+
+
+def set_up(request: Request, steps: Steps) -> Ready:
+    """Load, check, export to fp32, and ask fp32 Keras about the validation cases."""
+    with steps.step("Loading the trained pair"):
+        trained = TrainedPair.open(request.models)
+    calibration, validation, warnings = _sets(request, trained)
+    exported: dict[NetworkName, Exported] = {}
+    models: dict[NetworkName, Any] = {"segmenter": trained.segmenter, "classifier": trained.classifier}
+    for network in NETWORKS:
+        with steps.step(f"Exporting the {network} and checking it against Keras"):
+            exported[network] = export(network, models[network])
+    fp32 = _fp32(request, trained, exported)
+    trained, inputs, more = _calibrated(trained, fp32, calibration, steps)
+    bench = _bench(request, trained, fp32, inputs, validation, steps)
+    workshops = _workshops(request, trained, models, exported, calibration, inputs, fp32.networks)
+    return Ready(trained, calibration, validation, (*warnings, *more), exported, inputs, bench, workshops)
+
+
+def climb(ready: Ready, network: NetworkName, engine: EngineName, request: Request, steps: Steps) -> Climb:
+    """One network on one engine, ready to climb."""
+    workshop = ready.workshops[network]
+    rungs = workshop.climb(engine, request.start, request.end)
+    return Climb(rungs, workshop.reference(engine), ready.bench, steps.judged)
 
 
 def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, list[str]]:
@@ -234,8 +263,3 @@ def _repair_inputs(request: Request, trained: TrainedPair, networks: Networks) -
 
 def _tuned(network: NetworkName, model: Any, inputs: Callable[[], Inputs], seed: int) -> Any:
     return tune(model, inputs().of(network), seed=seed)
-
-
-def _climb(workshop: Workshop, engine: EngineName, request: Request, bench: Bench, steps: Steps) -> Climb:
-    rungs = workshop.climb(engine, request.start, request.end)
-    return Climb(rungs, workshop.reference(engine), bench, steps.judged)

@@ -91,7 +91,7 @@ class Bench:
         try:
             loaded = candidate.load(self.threads)
             both = {**self.companions, candidate.network: loaded}
-            given = self._answers(both["segmenter"], both["classifier"])
+            given = self.answers(both["segmenter"], both["classifier"])
         except BundleRefused as error:
             return Judged(candidate, latency, (), None, refusal=str(error))
         gates = self._gates(given, _ALONE[candidate.network])
@@ -99,7 +99,7 @@ class Bench:
 
     def judge_pair(self, segmenter: Judged, classifier: Judged) -> PairJudged:
         """Both networks as a bundle would run them; every gate."""
-        given = self._answers(segmenter.candidate.load(self.threads), classifier.candidate.load(self.threads))
+        given = self.answers(segmenter.candidate.load(self.threads), classifier.candidate.load(self.threads))
         return PairJudged(
             segmenter.candidate,
             classifier.candidate,
@@ -120,7 +120,8 @@ class Bench:
                 continue
         return race(loaded, self.sample[next(iter(candidates.values())).network])
 
-    def _answers(self, segmenter: LoadedNetwork, classifier: LoadedNetwork) -> list[Answer]:
+    def answers(self, segmenter: LoadedNetwork, classifier: LoadedNetwork) -> list[Answer]:
+        """Of two loaded networks, case by case."""
         return answers(pipeline(self.frame, segmenter, classifier), self.cases, self.frame.manifest.preprocessing)
 
     def _gates(self, given: Sequence[Answer], only: Sequence[str] | None) -> tuple[GateResult, ...]:

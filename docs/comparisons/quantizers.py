@@ -1,0 +1,172 @@
+"""The tools' own int8 beside bonedge's, on the same models, pictures, machine and gates.
+
+`make compare-quantizers` runs it and writes docs/comparisons/quantizers.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from bonedge.convert.candidates import NETWORKS, Candidate, NetworkName
+from bonedge.convert.conversion import Ready, climb, set_up
+from bonedge.convert.evidence import Request
+from bonedge.convert.export import serialize
+from bonedge.convert.progress import Steps
+from bonedge.convert.quiet import muffled
+from bonedge.convert.search import Judged, PairJudged, choose_pair
+from bonedge.convert.tflite_int8 import post_training
+from bonedge.edge.engines.networks import LoadedNetwork
+from bonedge.edge.manifest import EngineName
+from bonedge.edge.records import Pixels
+
+Maker = Callable[[NetworkName, Sequence[Pixels]], tuple[bytes, ...]]
+"""(network, calibration inputs) -> files."""
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--models", type=Path, required=True)
+    arguments.add_argument("--cache", type=Path, required=True)
+    arguments.add_argument("--validation-count", type=int, default=600)
+    arguments.add_argument("--drop", type=float, default=0.01, help="that nncf.quantize_with_accuracy_control allows")
+    arguments.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
+    given = arguments.parse_args()
+    request = Request(
+        models=given.models,
+        output=given.cache / "comparison",
+        cache=given.cache,
+        created="2026-01-01T00:00:00+00:00",
+        validation_count=given.validation_count,
+    )
+    steps = Steps()
+    ready = set_up(request, steps)
+    makers: dict[tuple[str, EngineName], Maker] = {
+        ("TFLiteConverter, defaults", "tflite"): lambda network, inputs: (
+            post_training(ready.exported[network], inputs),
+        ),
+        ("ai-edge-quantizer, static_wi8_ai8", "tflite"): lambda network, inputs: _ai_edge(ready, network, inputs),
+        ("nncf.quantize, defaults", "openvino"): lambda network, inputs: _nncf(ready, network, inputs),
+        ("nncf.quantize_with_accuracy_control", "openvino"): lambda network, inputs: _controlled(
+            ready, network, inputs, given.drop
+        ),
+    }
+    rows = []
+    for (tool, engine), make in makers.items():
+        rows.append(_measured(tool, engine, make, ready))
+        print(rows[-1], flush=True)
+    for engine in request.engines:
+        rows.append(_ours(engine, ready, request, steps))
+        print(rows[-1], flush=True)
+    given.output.write_text(_page(rows, len(ready.validation.cases)))
+
+
+def _ours(engine: EngineName, ready: Ready, request: Request, steps: Steps) -> str:
+    begun = perf_counter()
+    climbs = {network: climb(ready, network, engine, request, steps) for network in NETWORKS}
+    found, _ = choose_pair(climbs["segmenter"], climbs["classifier"], ready.bench, steps.pair)
+    minutes = (perf_counter() - begun) / 60
+    if found is None:
+        return f"| bonedge convert | {engine} | refused | | | | | {minutes:.1f} | |"
+    p90 = sum(ready.bench.race({"x": one})["x"].p90 for one in (found.segmenter, found.classifier))
+    return _row(f"bonedge: {found.segmenter.recipe} + {found.classifier.recipe}", engine, found, p90, minutes)
+
+
+def _ai_edge(ready: Ready, network: NetworkName, inputs: Sequence[Pixels]) -> tuple[bytes, ...]:
+    from ai_edge_quantizer import quantizer, recipe
+
+    with muffled():
+        maker = quantizer.Quantizer(bytearray(ready.exported[network].tflite))
+        maker.load_quantization_recipe(recipe.static_wi8_ai8())
+        statistics = maker.calibrate({"serving_default": [{"picture": one} for one in inputs]}, num_threads=2)
+        return (bytes(maker.quantize(statistics).quantized_model),)
+
+
+def _nncf(ready: Ready, network: NetworkName, inputs: Sequence[Pixels]) -> tuple[bytes, ...]:
+    import nncf
+
+    with muffled():
+        return serialize(nncf.quantize(ready.exported[network].openvino, nncf.Dataset(list(inputs))))
+
+
+def _controlled(ready: Ready, network: NetworkName, inputs: Sequence[Pixels], drop: float) -> tuple[bytes, ...]:
+    """NNCF's accuracy control, which reverts layers until a metric of ours drops no more than `drop`."""
+    import nncf
+
+    def accuracy(compiled: Any, _: Any) -> float:
+        request = compiled.create_infer_request()
+        shapes = tuple(tuple(port.shape) for port in compiled.outputs)
+
+        def run(pixels: Pixels) -> list[Pixels]:
+            results = request.infer([pixels])
+            return [np.array(results[port], np.float32) for port in compiled.outputs]
+
+        loaded = LoadedNetwork(tuple(compiled.inputs[0].shape), shapes, run)
+        both = {**ready.bench.companions, network: loaded}
+        outcomes = [one.outcome for one in ready.bench.answers(both["segmenter"], both["classifier"])]
+        if network == "segmenter":
+            return float(np.median([one.dice for one in outcomes if one.dice is not None]))
+        return float(np.mean([one.truth is one.verdict for one in outcomes]))
+
+    with muffled():
+        made = nncf.quantize_with_accuracy_control(
+            ready.exported[network].openvino,
+            calibration_dataset=nncf.Dataset(list(inputs)),
+            validation_dataset=nncf.Dataset(list(inputs[:1])),  # the metric brings its own cases
+            validation_fn=accuracy,
+            max_drop=drop,
+        )
+        return serialize(made)
+
+
+def _measured(tool: str, engine: EngineName, make: Maker, ready: Ready) -> str:
+    begun = perf_counter()
+    try:
+        candidates = {n: Candidate(n, engine, "int8", make(n, ready.inputs.of(n))) for n in NETWORKS}
+    except (RuntimeError, ValueError) as error:
+        return f"| {tool} | {engine} | failed: {' '.join(str(error).split())[:80]} | | | | | | |"
+    minutes = (perf_counter() - begun) / 60
+    judged = {}
+    for network in NETWORKS:
+        race = ready.bench.race({"x": candidates[network], "fp32": ready.workshops[network].reference(engine)})
+        judged[network] = Judged(candidates[network], race["x"], (), None, fp32=race["fp32"])
+    pair = ready.bench.judge_pair(judged["segmenter"], judged["classifier"])
+    return _row(tool, engine, pair, sum(one.latency.p90 for one in judged.values() if one.latency), minutes)
+
+
+def _row(tool: str, engine: EngineName, pair: PairJudged, p90: float, minutes: float) -> str:
+    gates = {one.name: one for one in pair.gates}
+    figures = " | ".join(
+        f"{gates[name].candidate:.3f}" for name in ("malignant_sensitivity", "dice_median", "macro_f1", "flips")
+    )
+    broken = [one.name for one in pair.gates if not one.passed]
+    return f"| {tool} | {engine} | {figures} | {p90:.1f} | {minutes:.1f} | {', '.join(broken) or 'all pass'} |"
+
+
+def _page(rows: list[str], cases: int) -> str:
+    head = (
+        "| tool | engine | malignant sensitivity | median Dice | macro-F1 | flips | p90, ms | minutes | do not pass |"
+    )
+    return "\n".join(
+        [
+            "# bonedge beside the tools' own int8",
+            "",
+            f"The released pair, 200 calibration pictures, {cases} validation cases, two threads. Flips are against",
+            "fp32 Keras; p90 is of both inferences; the last column names the gates that do not pass.",
+            "Made by `make compare-quantizers` (docs/comparisons/quantizers.py).",
+            "",
+            head,
+            "|---|---|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
