@@ -15,7 +15,7 @@ from bonedge.edge.engines import tflite as tflite_engine
 from bonedge.edge.errors import GateFailed
 from bonedge.edge.records import Pixels
 
-from .doubling import use_nearest_interpolation
+from .nearest import with_nearest
 from .quiet import frameworks, muffled
 
 PARITY = 1e-3
@@ -61,9 +61,9 @@ def export(name: str, model: Any) -> Exported:
     with muffled():
         # The whole batch shape, not Input(shape): see above.
         picture = keras.Input(batch_shape=shape, name="picture")
-        fixed = keras.Model(picture, model(picture, training=False), name=name)
+        fixed = keras.Model(picture, with_nearest(model)(picture, training=False), name=name)
         lite = lite_converter(fixed).convert()
-        graph = use_nearest_interpolation(openvino.convert_model(fixed))
+        graph = openvino.convert_model(fixed)
     weights = _BYTES_PER_PARAMETER * int(model.count_params())
     if len(lite) < _SMALLEST_SHARE * weights:
         raise GateFailed(

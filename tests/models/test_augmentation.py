@@ -55,6 +55,9 @@ def test_keeps_shapes_kinds_and_ranges_and_leaves_its_arguments_alone(
     rng = np.random.default_rng(seed)
     planes = rng.random((targets + 1, side, side), np.float32)
     planes[0, : side // 3] = 0
+    # As a crop comes back from its normalisation.
+    planes[0] += rng.uniform(-1e-6, 1e-6, (side, side)).astype(np.float32)
+    planes[0, 0] = np.float32(1 + 1e-6)
     before = planes.copy()
     picture, moved = augment(planes[0], list(planes[1:]), rng, replace(chosen, **wild))
     assert np.array_equal(planes, before)
