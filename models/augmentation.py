@@ -108,7 +108,7 @@ def _displacement(side: int, rng: np.random.Generator, s: Augmentation) -> tuple
 
 def _relight(picture: Pixels, rng: np.random.Generator, s: Augmentation) -> Pixels:
     """Grey values only. Black stays black: padding and shutters are 0 at run time too."""
-    # A crop comes back from its normalisation a rounding error outside 0..1, and a power of less than 0 is not a number.
+    # A crop comes back from its normalisation a rounding error outside 0..1; a power of less than 0 is not a number.
     picture = np.clip(picture, 0, 1)
     outside = picture <= 0
     if rng.random() < s.window:

@@ -51,6 +51,9 @@ def build_classifier(
             return layers.Identity(name=layer.name)
         if config.get("activation") in ("swish", "silu"):
             config["activation"] = "relu6"
+        if isinstance(layer, layers.Dropout):
+            # Stochastic depth is for hundreds of epochs; in two dozen it keeps the network from learning at all.
+            config["rate"] = 0.0
         if isinstance(layer, layers.BatchNormalization):
             config["gamma_regularizer"] = near_one(range_penalty)
         return type(layer).from_config(config)

@@ -30,6 +30,7 @@ from .fit_operation import fit_operation
 from .fitting import Schedule, Task, fit
 from .losses import classification_loss, segmentation_loss
 from .progress import progress_bar, say
+from .quiet import muffled
 from .regions import Regions, predict_regions
 from .segmenter import CHANNELS, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
@@ -130,10 +131,10 @@ def segmenter(
     "stages",
     type=_Stage(),
     multiple=True,
-    default=("128:14", "192:5", "299:2"),
+    default=("128:18", "192:4", "299:2"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=6e-4)
 @click.option("--weights", type=_FILE, help="Begin from the weights in this file instead of random ones.")
 def classifier(
     data: Path,
@@ -247,4 +248,6 @@ def _within(stop_after: int | None, epochs: int) -> int | None:
 
 def _quieten() -> None:
     """TensorFlow reports its build at start; it is no news to the user."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with muffled():
+        import keras  # noqa: F401 - whichever backend it runs on is loaded with it

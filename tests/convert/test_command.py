@@ -97,3 +97,50 @@ def test_a_folder_that_holds_something_else_is_refused_before_any_work(pair_fold
     assert "letters" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["letters"]
     assert [path.name for path in (tmp_path / "letters").iterdir()] == ["to-mother.txt"]
+
+
+def test_nothing_is_shipped_that_was_not_proven(
+    pair_folder: Path, phantoms: dict[str, Path], tmp_path: Path, converted: tuple[Path, Any]
+) -> None:
+    """If it failed, twelve pictures would be taken for a proof, and a clinic would run the result."""
+    cache = converted[0].parent  # nothing of it is reused: the candidates of the other test lie elsewhere
+    done = bonedge(
+        *("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", cache, "--slowest", "int8"),
+        *("--calibration", phantoms["calibration"], "--validation", phantoms["validation"], "--format", "tflite"),
+    )
+    assert done.returncode == 5
+    assert not (tmp_path / "bundle").exists()
+    message = done.stderr.splitlines()[-1]
+    for word in ("no bundle was written", "too few to tell", "would be needed", "--validation"):
+        assert word in message
+    evidence = tmp_path / "bundle-refused"
+    passport = json.loads((evidence / "passport.json").read_text())
+    assert passport["summary"]["outcome"] == "refused"
+    assert passport["chosen"] == []
+    assert passport["candidates"]
+    page = (evidence / "report.html").read_text()
+    assert "refused" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("calibration", "validation", "said"),
+    [
+        ("validation", "validation", "12 different calibration pictures are too few"),
+        ("calibration", "calibration", "are also in the calibration set"),
+        ("phantoms:x", "validation", "comes a seed"),
+        ("nowhere", "validation", "cannot be read"),
+    ],
+)
+def test_sets_that_prove_nothing_are_refused(
+    pair_folder: Path, phantoms: dict[str, Path], tmp_path: Path, calibration: str, validation: str, said: str
+) -> None:
+    """If it failed, a model would be judged on what its ranges were fitted to, or fitted to next to nothing."""
+    done = bonedge(
+        *("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", tmp_path),
+        *("--calibration", phantoms.get(calibration, calibration), "--validation", phantoms[validation]),
+    )
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "bundle").exists()

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from bonedge.convert.quiet import muffled, terminal
+from bonedge.models.quiet import muffled, terminal
 
 
 def fail(last_words: bytes) -> NoReturn:

@@ -1,0 +1,55 @@
+"""Keeping frameworks and converters off the user's terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+
+@contextlib.contextmanager
+def muffled(*, replay: bool = True) -> Iterator[None]:
+    """Hold back everything written to standard output and error, by Python or by native code.
+
+    The converters greet, list every variable and draw progress bars of their own, and `--json` promises a single
+    document on standard output.
+
+    Args:
+        replay: when the block fails, print what was held back on standard error: it may say why.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as held, contextlib.ExitStack() as undo:
+        for descriptor in (1, 2):
+            original = os.dup(descriptor)
+            undo.callback(os.close, original)
+            undo.callback(os.dup2, original, descriptor)
+            os.dup2(held.fileno(), descriptor)
+        undo.enter_context(contextlib.redirect_stdout(held))
+        undo.enter_context(contextlib.redirect_stderr(held))
+        # Deprecations between TensorFlow, Keras and NNCF: nobody who runs bonedge can act on them.
+        undo.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except BaseException:
+            undo.close()
+            if replay:
+                held.seek(0)
+                sys.stderr.write(held.read()[-20_000:])
+            raise
+        held.flush()
+
+
+def terminal() -> TextIO:
+    """Standard error as it is now, through a descriptor of its own that `muffled` does not divert."""
+    try:
+        return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding="utf-8", errors="replace")
+    except (OSError, ValueError):
+        # Replaced by something without a descriptor: a test's buffer, an embedding program.
+        stream: Any = sys.stderr
+        return stream  # type: ignore[no-any-return]
