@@ -15,6 +15,7 @@ from bonedge.edge.records import BoundingBox, Pixels
 
 from .augmentation import GENTLE_CROP, WHOLE_PICTURE, Augmentation, augment
 from .cache import PictureCache
+from .classifier import evidence_sides
 from .regions import Regions, draw_region
 
 _MARGIN = 1.4
@@ -62,7 +63,10 @@ class SegmenterBatches:
 
 @dataclass(frozen=True)
 class ClassifierBatches:
-    """Inputs float32 "batch side side 3" -> targets float32 "batch 3": smoothed one-hot times the class's weight.
+    """Inputs float32 "batch side side 3" -> targets by output of `bonedge.models.classifier.with_evidence`.
+
+    `logits`: float32 "batch 3", smoothed one-hot times the class's weight. `evidence16`, `evidence32`: float32
+    "batch rows columns 3", share of each cell that is benign lesion, malignant lesion, long bone.
 
     `indices` are pictures of limbs only. Which region of a picture is shown is drawn anew each epoch.
     """
@@ -81,25 +85,43 @@ class ClassifierBatches:
     def __len__(self) -> int:
         return max(1, len(self.indices) // self.size)
 
-    def batch(self, number: int) -> tuple[Pixels, Pixels]:
+    def batch(self, number: int) -> tuple[Pixels, dict[str, Pixels]]:
         chosen = _chosen(self.indices, self.seed, self.epoch, self.size, number)
         labels = self.cache.label[chosen].astype(np.int64)
         targets = np.full((len(chosen), 3), self.smoothing / 3, np.float32)
         targets[np.arange(len(chosen)), labels] += 1 - self.smoothing
         # Weighted cross-entropy is cross-entropy against targets that do not sum to 1.
         targets *= self._class_weights()[labels][:, None]
-        inputs = [self._crop(int(index)) for index in chosen]
-        return np.stack(inputs), targets
+        crops = [self._crop(int(index)) for index in chosen]
+        evidence = {
+            name: np.stack([np.stack([resize(plane, side, side) for plane in maps], axis=2) for _, maps in crops])
+            for name, side in evidence_sides(self.side).items()
+        }
+        return np.stack([grey for grey, _ in crops]), {"logits": targets, **evidence}
 
-    def _crop(self, index: int) -> Pixels:
+    def _crop(self, index: int) -> tuple[Pixels, list[Pixels]]:
+        """A crop, and what is where in it: benign lesion, malignant lesion, long bone, each float32 "side side"."""
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        region = draw_region(self.cache, self.regions, index, rng, self.p)
-        large = replace_side(self.p, round(_MARGIN * self.side))
-        grey = crop(self.cache.working_picture(index), _grown(region, _MARGIN), large)[:, :, 0]
-        grey, _ = augment(grey * np.float32(self.p.std) + np.float32(self.p.mean), [], rng, self.augmentation)
-        start = (grey.shape[0] - self.side) // 2
-        grey = grey[start : start + self.side, start : start + self.side]
-        return np.repeat(((grey - self.p.mean) / self.p.std).astype(np.float32)[:, :, None], 3, axis=2)
+        region = _grown(draw_region(self.cache, self.regions, index, rng, self.p), _MARGIN)
+        working, letterbox = self.cache.working_picture(index), self.cache.letterbox(index)
+        truth = [
+            letterbox.invert(square(array[index], array.shape[1]), *working.shape)
+            for array in (self.cache.lesion, self.cache.bone)
+        ]
+        picture, *planes = (self._cut(plane, region) for plane in (working, *truth))
+        picture, planes = augment(picture, planes, rng, self.augmentation)
+        start = (picture.shape[0] - self.side) // 2
+        inside = slice(start, start + self.side)
+        lesion, bone = (plane[inside, inside] for plane in planes)
+        grey = ((picture[inside, inside] - self.p.mean) / self.p.std).astype(np.float32)
+        label = int(self.cache.label[index])
+        maps = [lesion * np.float32(label == kind) for kind in (1, 2)] + [bone]
+        return np.repeat(grey[:, :, None], 3, axis=2), maps
+
+    def _cut(self, plane: Pixels, region: BoundingBox) -> Pixels:
+        """`region` of a plane of 0..1 by the code that cuts at run time, large enough to be turned."""
+        cut = crop(plane, region, replace_side(self.p, round(_MARGIN * self.side)))[:, :, 0]
+        return cut * np.float32(self.p.std) + np.float32(self.p.mean)
 
     def _class_weights(self) -> Pixels:
         counts = np.bincount(self.cache.label[self.indices].astype(np.int64), minlength=3)[:3]

@@ -68,6 +68,39 @@ def build_classifier(
     return model
 
 
+EVIDENCE = {"evidence16": "block6a_expand_activation", "evidence32": "top_activation"}
+"""Names of the training heads and the layers that they read, at 1/16 and 1/32 of the input's resolution."""
+
+
+def with_evidence(classifier: Any) -> Any:
+    """The same layers with two more outputs, for training only: where in the crop the evidence is, and for what.
+
+    Three thousand labels are few for four million weights: trained on labels alone the network stayed at chance for
+    seven epochs. A coarse map of (benign lesion, malignant lesion, long bone), known exactly for phantoms, says which
+    pixels a label comes from.
+
+    Returns:
+        A keras.Model with the outputs `logits` ("batch 3") and those of `EVIDENCE` (logits, "batch rows columns 3").
+    """
+    import keras
+    from keras import layers
+
+    heads = {
+        name: layers.Conv2D(3, 1, name=name)(classifier.get_layer(layer).output) for name, layer in EVIDENCE.items()
+    }
+    return keras.Model(
+        classifier.input, {"logits": classifier.get_layer("logits").output, **heads}, name="classifier_evidence"
+    )
+
+
+def evidence_sides(side: int) -> dict[str, int]:
+    """Rows (and columns) of each output of `EVIDENCE` for a square input of `side` pixels."""
+    sides = [side]
+    for _ in range(5):
+        sides.append((sides[-1] + 1) // 2)
+    return {"evidence16": sides[4], "evidence32": sides[5]}
+
+
 def _transfer(model: Any, file: Path) -> None:
     """Copy every layer of the same name and shapes from a file into `model`."""
     import keras

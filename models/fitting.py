@@ -37,8 +37,9 @@ class Task:
     name: str
     """Its files in the run folder begin with this."""
     build: Callable[[int], Any]
-    """A trainable model whose only output the loss is computed on, for a side. The same weights for every side."""
-    loss: Callable[[Any, Any], Any]
+    """A trainable model whose outputs the loss is computed on, for a side. The same weights for every side."""
+    loss: Callable[[Any, Any], Any] | dict[str, Callable[[Any, Any], Any]]
+    """Of the only output, or by output; then the sum counts."""
     batches: Callable[[int, int], Batches]
     """Of an epoch (from 0) at a side."""
     validate: Callable[[Any, int], dict[str, float]]

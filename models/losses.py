@@ -7,6 +7,8 @@ from typing import Any
 _BONE_WEIGHT = 0.4
 """Bones are large and easy; the lesion is what the network is for."""
 _LESION_WEIGHT = 6.0
+_EVIDENCE_WEIGHT = 2.0
+_LESION_CELL = 3.0
 _SMOOTH = 4.0
 """Pixels added above and below the fraction, so that a lesion of a few pixels has a gradient before it is found."""
 
@@ -40,3 +42,14 @@ def classification_loss(targets: Any, logits: Any) -> Any:
     from keras import ops
 
     return ops.mean(-ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1))
+
+
+def evidence_loss(targets: Any, logits: Any) -> Any:
+    """Cross-entropy of a coarse map of evidence. Both float32 "batch rows columns channels"; targets are shares.
+
+    The lesion's cells weigh more, for most cells hold none.
+    """
+    from keras import ops
+
+    entropy = ops.softplus(logits) - logits * targets
+    return _EVIDENCE_WEIGHT * ops.mean(entropy * (1 + _LESION_CELL * targets))

@@ -11,7 +11,7 @@ import functools
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ from bonedge.edge.manifest import Preprocessing, Training
 
 from .batches import ClassifierBatches, SegmenterBatches
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
-from .classifier import build_classifier
+from .classifier import EVIDENCE, build_classifier, with_evidence
 from .datasets import TRAINING_PICTURES, PhantomSet
 from .fit_operation import fit_operation
 from .fitting import Schedule, Task, fit
-from .losses import classification_loss, segmentation_loss
+from .losses import classification_loss, evidence_loss, segmentation_loss
 from .progress import progress_bar, say
 from .quiet import muffled
 from .regions import Regions, predict_regions
@@ -118,9 +118,7 @@ def segmenter(
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
     if stop_after is None or stop_after >= len(sides):
         final = build_segmenter(p.segmenter_side_px)
-        # The view that was trained lacks the two outputs; layers of the same name hold the same weights.
-        for layer in trained.layers:
-            final.get_layer(layer.name).set_weights(layer.get_weights())
+        _copy_weights(trained, final)
         _save(final, run, "segmenter")
 
 
@@ -131,10 +129,10 @@ def segmenter(
     "stages",
     type=_Stage(),
     multiple=True,
-    default=("128:18", "192:4", "299:2"),
+    default=("128:12", "192:4", "299:1"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=6e-4)
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-3)
 @click.option("--weights", type=_FILE, help="Begin from the weights in this file instead of random ones.")
 def classifier(
     data: Path,
@@ -158,8 +156,8 @@ def classifier(
     training, validation = np.flatnonzero(limb & ~cache.validation), np.flatnonzero(limb & cache.validation)
     task = Task(
         name="classifier",
-        build=lambda side: build_classifier(side, weights=weights, range_penalty=_RANGE_PENALTY),
-        loss=classification_loss,
+        build=lambda side: with_evidence(build_classifier(side, weights=weights, range_penalty=_RANGE_PENALTY)),
+        loss={"logits": classification_loss} | dict.fromkeys(EVIDENCE, evidence_loss),
         batches=lambda epoch, side: ClassifierBatches(cache, regions, training, p, side, seed, epoch, batch),
         validate=lambda model, side: classifier_figures(model, cache, regions, validation, p, side),
         schedule=Schedule(sides, learning_rate),
@@ -170,7 +168,7 @@ def classifier(
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
     if stop_after is None or stop_after >= len(sides):
         final = build_classifier(p.classifier_side_px)
-        final.set_weights(trained.get_weights())
+        _copy_weights(trained, final, leave=EVIDENCE)
         _save(final, run, "classifier")
 
 
@@ -194,6 +192,13 @@ def operation(data: Path, run: Path) -> None:
         say(f"{name:26} {value:.4g}")
     for name, value in fitted.report.items():
         say(f"validation {name:24} {value:.3f}")
+
+
+def _copy_weights(trained: Any, final: Any, leave: Collection[str] = ()) -> None:
+    """What was trained is another view of the network; layers of the same name hold the same weights."""
+    for layer in trained.layers:
+        if layer.name not in leave:
+            final.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 def _sides(stages: tuple[tuple[int, int], ...], last: int, multiple: int) -> tuple[int, ...]:

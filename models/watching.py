@@ -63,7 +63,8 @@ def classifier_logits(
             crop(cache.working_picture(int(indices[row])), BoundingBox(*(int(v) for v in boxes[row])), at_side)
             for row in rows
         ]
-        logits.append(np.asarray(model.predict_on_batch(np.stack(crops)), np.float32))
+        answer = model.predict_on_batch(np.stack(crops))
+        logits.append(np.asarray(answer["logits"] if isinstance(answer, dict) else answer, np.float32))
     return np.concatenate(logits)
 
 

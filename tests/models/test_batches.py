@@ -51,6 +51,12 @@ def of_classifier(
     return replace(ClassifierBatches(cache, regions, indices, p, 64, SEED, 0, 4), **changed)
 
 
+def arrays(batch: tuple[Any, Any]) -> list[Any]:
+    """Inputs and all targets."""
+    inputs, targets = batch
+    return [inputs, *(targets.values() if isinstance(targets, dict) else [targets])]
+
+
 def test_is_a_pure_function_of_seed_epoch_and_number(
     cache: PictureCache, regions: Regions, p: Preprocessing, limbs: Any
 ) -> None:
@@ -59,7 +65,7 @@ def test_is_a_pure_function_of_seed_epoch_and_number(
         # In any order, as loader threads ask for them; from another object, as after a restart.
         first = {number: kind.batch(number) for number in (2, 0, 1)}
         for number in range(3):
-            for one, other in zip(first[number], replace(kind).batch(number), strict=True):
+            for one, other in zip(arrays(first[number]), arrays(replace(kind).batch(number)), strict=True):
                 assert np.array_equal(one, other)
         for changed in (replace(kind, seed=SEED + 1), replace(kind, epoch=1)):
             assert not np.array_equal(changed.batch(0)[0], first[0][0])
@@ -135,7 +141,8 @@ def test_the_classifier_sees_the_region_as_the_runtime_cuts_it(
     """If it failed, the classifier would learn from crops that are shifted, scaled or lit otherwise than later."""
     side = 128
     batches = of_classifier(cache, regions, p, limbs, side=side, size=len(limbs), augmentation=UNCHANGED, smoothing=0.0)
-    inputs, targets = batches.batch(0)
+    inputs, by_output = batches.batch(0)
+    targets = by_output["logits"]
     assert inputs.shape == (len(limbs), side, side, 3)
     assert inputs.dtype == targets.dtype == np.float32
     assert np.array_equal(inputs[..., 0], inputs[..., 1])
@@ -163,13 +170,34 @@ def test_targets_are_smoothed_and_classes_weigh_alike(cache: PictureCache, regio
     of = [np.flatnonzero(cache.label == label) for label in range(3)]
     indices = np.concatenate([of[0][:9], of[1][:3], of[2][:1]])
     batches = of_classifier(cache, regions, p, indices, size=13, smoothing=0.06, side=64)
-    _, targets = batches.batch(0)
+    targets = batches.batch(0)[1]["logits"]
     labels = targets.argmax(1)
     weights = targets.sum(1)
     assert sorted(Counter(labels.tolist()).items()) == [(0, 9), (1, 3), (2, 1)]
     totals = [weights[labels == label].sum() for label in range(3)]
     assert totals == pytest.approx([13 / 3] * 3, rel=1e-5)
     assert np.allclose(np.sort(targets / weights[:, None], axis=1), [0.02, 0.02, 0.96], atol=1e-6)
+
+
+def test_evidence_lies_where_the_lesion_is(cache: PictureCache, regions: Regions, p: Preprocessing, limbs: Any) -> None:
+    """If it failed, the classifier would be taught to look beside the lesion, or at the wrong kind of it."""
+    batches = of_classifier(cache, regions, p, limbs, side=128, size=len(limbs), augmentation=UNCHANGED)
+    targets = batches.batch(0)[1]
+    order = np.random.default_rng((SEED, 0)).permutation(limbs)
+    for place, index in enumerate(order):
+        label = int(cache.label[index])
+        for name, side in (("evidence16", 8), ("evidence32", 4)):
+            benign, malignant, bone = np.moveaxis(targets[name][place], 2, 0)
+            assert benign.shape == (side, side)
+            assert (benign.max() > 0) <= (label == 1)
+            assert (malignant.max() > 0) <= (label == 2)
+            assert 0 <= bone.min() <= bone.max() <= 1 + 1e-6
+    region = draw_region(cache, regions, int(order[0]), np.random.default_rng((SEED, 0, int(order[0]))), p)
+    bone_mask = cache.letterbox(int(order[0])).invert(
+        cache.bone[order[0]].astype(np.float32) / 255, *cache.working_picture(int(order[0])).shape
+    )
+    cut = crop(bone_mask, region, replace_side(p, 8))[..., 0] * p.std + p.mean
+    assert np.abs(cut - targets["evidence16"][0][..., 2]).mean() < 0.1
 
 
 def test_crops_stay_within_the_grey_scale(cache: PictureCache, regions: Regions, p: Preprocessing, limbs: Any) -> None:

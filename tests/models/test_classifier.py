@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bonedge.edge.errors import InvalidConfiguration
-from bonedge.models.classifier import build_classifier
+from bonedge.models.classifier import EVIDENCE, build_classifier, evidence_sides, with_evidence
 from bonedge.models.segmenter import build_segmenter
 
 pytestmark = [
@@ -54,9 +54,10 @@ def crop(side: int, count: int = 1) -> Any:
 def blocks(model: Any) -> dict[str, Any]:
     """Name -> kind, shapes of weights, geometry, and what it reads, of all layers that are numbered by block.
 
-    Keras numbers its own input and normalisation layers anew for each model.
+    Dropout's rate is left out: stochastic depth is switched off here. Keras numbers its own input and normalisation
+    layers anew for each model.
     """
-    kept = ("kernel_size", "strides", "padding", "filters", "use_bias", "epsilon", "momentum", "rate", "axis")
+    kept = ("kernel_size", "strides", "padding", "filters", "use_bias", "epsilon", "momentum", "axis")
     unnamed = ("InputLayer", "Rescaling", "Normalization", "Identity")
     return {
         layer.name: (
@@ -181,3 +182,20 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
     build_segmenter(64).save(tmp_path / "segmenter.keras")
     with pytest.raises(InvalidConfiguration, match="no layer fits EfficientNetB0"):
         build_classifier(64, weights=tmp_path / "segmenter.keras")
+
+
+def test_evidence_is_another_view_of_the_same_network(small: Any) -> None:
+    """If it failed, the heads that only training has would be shipped, or train other weights than are shipped."""
+    view = with_evidence(small)
+    heads = [layer.name for layer in view.layers if layer not in small.layers]
+    assert sorted(heads) == sorted(EVIDENCE)
+    answer = view.predict_on_batch(crop(64, 2))
+    assert np.allclose(answer["logits"], small.predict_on_batch(crop(64, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [64, 128, 192, 299])
+def test_evidence_has_the_size_that_batches_are_made_with(side: int) -> None:
+    """If it failed, training would stop at the last size, after an hour."""
+    view = with_evidence(build_classifier(side))
+    for name, cells in evidence_sides(side).items():
+        assert tuple(view.output[name].shape) == (None, cells, cells, 3)
