@@ -14,6 +14,7 @@ import sys
 from typing import BinaryIO
 
 from bonedge.edge.errors import UnreadableImage
+from bonedge.edge.failpoints import reach_decoder
 
 from .formats import decode
 from .wire import READY, REQUEST, pack_picture, pack_refusal, pack_reply, pixel_bytes
@@ -37,6 +38,7 @@ def main() -> None:
                 return
             # Should the parent die while a file hangs the codec, nobody else would end this process.
             signal.setitimer(signal.ITIMER_REAL, timeout_seconds + 1.0)
+            reach_decoder(data)
             _answer(data, replies)
             signal.setitimer(signal.ITIMER_REAL, 0)
 
