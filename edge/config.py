@@ -54,6 +54,8 @@ class WatchSettings(_Strict):
     """One file may take so long to decode."""
     decode_memory_mb: Annotated[int, Field(ge=300, le=65536)] = 2048
     """Address space of a decoding process."""
+    hang_seconds: Annotated[float, Field(gt=0, le=3600, strict=False)] = 60.0
+    """Beyond `decode_seconds`, a file may take so long before systemd's watchdog is told nothing more."""
     settle_seconds: Annotated[float, Field(gt=0, le=3600, strict=False)] = 0.5
     """A file must look the same at two looks so far apart; renamed into place it is taken at once."""
     zero_tail_seconds: Annotated[float, Field(ge=0, le=86400, strict=False)] = 30.0

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from time import monotonic
 
 from .admission import Admission
-from .decode import Decoder
+from .decode.pool import DecoderPool
 from .errors import BonedgeError
 from .gate import Gate
 from .work import Arrival, Bench, Kind, Report
 
-_MARGIN_SECONDS = 60.0
-"""Beyond the limit of decoding, one file may take so long before its worker counts as hung."""
 _ENGINE_PATIENCE_SECONDS = 120.0
 """An engine that fails for so long needs a new process."""
 _GATE_LOOK_SECONDS = 0.2
@@ -27,11 +25,13 @@ class Limits:
     workers: int
     decode_seconds: float
     decode_memory_mb: int
+    hang_seconds: float
+    """Beyond the limit of decoding, one file may take so long before its worker counts as hung."""
 
     @property
     def longest_seconds(self) -> float:
         """No file may take longer."""
-        return self.decode_seconds + _MARGIN_SECONDS
+        return self.decode_seconds + self.hang_seconds
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,18 @@ class Crew:
         """worker -> since when, monotonic seconds."""
         self._alone = False
         self._stopping = False
+        self._decoders: DecoderPool | None = None
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"worker {number}", daemon=True)
             for number in range(limits.workers)
         ]
 
     def start(self) -> None:
-        """Start the threads."""
+        """Start the decoding processes and the threads."""
+        limits = self._limits
+        self._decoders = DecoderPool(
+            limits.workers, timeout_seconds=limits.decode_seconds, memory_mb=limits.decode_memory_mb
+        )
         for thread in self._threads:
             thread.start()
 
@@ -92,6 +97,8 @@ class Crew:
             self._turn.notify_all()
         for thread in self._threads:
             thread.join(self._limits.longest_seconds)
+        if self._decoders is not None:
+            self._decoders.close()
 
     def offer(self, arrival: Arrival, *, new: bool) -> bool:
         """Queue a complete file. False when there is no room for it now."""
@@ -115,19 +122,18 @@ class Crew:
         return not hung and not engine
 
     def _run(self, number: int) -> None:
-        limits = self._limits
         try:
-            with Decoder(timeout_seconds=limits.decode_seconds, memory_mb=limits.decode_memory_mb) as decoder:
-                decoder.start()
-                while (arrival := self._next(number)) is not None:
-                    self._finish(number, self._work_on(arrival, decoder))
+            while (arrival := self._next(number)) is not None:
+                self._finish(number, self._work_on(arrival))
         except BaseException as error:
             self._on_failure(error)
             raise
 
-    def _work_on(self, arrival: Arrival, decoder: Decoder) -> Report:
+    def _work_on(self, arrival: Arrival) -> Report:
+        assert self._decoders is not None
         try:
-            return self._bench.work_on(arrival, decoder)
+            with self._decoders.lend() as decoder:
+                return self._bench.work_on(arrival, decoder)
         except Exception as error:  # noqa: BLE001 - the boundary: one file must not end the daemon
             return self._bench.failed(arrival, error)
 

@@ -82,7 +82,7 @@ class Daemon:
             equipment.pseudonyms.name,
             clock,
         )
-        limits = Limits(settings.workers, settings.decode_seconds, settings.decode_memory_mb)
+        limits = Limits(settings.workers, settings.decode_seconds, settings.decode_memory_mb, settings.hang_seconds)
         self._crew = Crew(bench, limits, self._on_report, self._on_failure, clock)
         self._intake = Intake(
             tree,

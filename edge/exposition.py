@@ -6,7 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
 from prometheus_client.exposition import write_to_textfile
 
 from .errors import InvalidConfiguration
@@ -23,6 +32,7 @@ class Metrics:
 
     def __init__(self) -> None:
         """Everything starts at zero: Prometheus knows how to read a counter that does."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series each, of no use here
         registry = self._registry = CollectorRegistry()
         ProcessCollector(namespace="bonedge", registry=registry)
         self._files = Counter("bonedge_files", "Files settled, by outcome", ["outcome"], registry=registry)
