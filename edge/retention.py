@@ -1,8 +1,8 @@
 """Which results to remove, by age and by the share of the disk that they take; inputs are never touched.
 
 Only files that are named as results are ever removed, the JSON of a set first, so that nobody finds a result whose
-pictures are gone. Removing by age trusts the clock, so it pauses for a day after the clock was set by more than an
-hour: a clock set wrong deletes nothing.
+pictures are gone. Removing by age trusts the clock, so it waits for an hour after the start, in which time servers are
+asked, and for a day after the clock was set by more than an hour: a clock set wrong deletes nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _ORDER = ("json", "overlay.png", "mask.png")
 _LEFTOVER_SECONDS = 600.0
 CLOCK_STEP_SECONDS = 3600.0
 MISTRUST_SECONDS = 86_400.0
+START_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class Clock:
     """Seconds since 1970."""
     steady: Callable[[], float]
     """Seconds from any origin that nobody can set."""
+    _started: float | None = None
     _offset: float | None = None
     _stepped: float | None = None
 
     def step_seconds(self) -> float:
         """By how much the wall clock was set since this was last asked; positive is forward."""
+        if self._started is None:
+            self._started = self.steady()
         offset = self.wall() - self.steady()
         step = 0.0 if self._offset is None else offset - self._offset
         self._offset = offset
@@ -55,8 +59,11 @@ class Clock:
         return step
 
     def trusted(self) -> bool:
-        """Whether the clock has not been set by more than an hour for a day."""
-        return self._stepped is None or self.steady() - self._stepped > MISTRUST_SECONDS
+        """Whether an hour has passed since this was first used, and a day since the clock was set by over an hour."""
+        now = self.steady()
+        if self._started is None or now - self._started < START_SECONDS:
+            return False
+        return self._stepped is None or now - self._stepped > MISTRUST_SECONDS
 
 
 def expired(ages_seconds: Mapping[str, float], days: float | None) -> list[str]:

@@ -40,7 +40,7 @@ MAXIMUM_TRIES = 3
 """So often may a content cost a decoding process, or an error that nobody foresaw."""
 MAXIMUM_DEATHS = 10
 """So often may the daemon die with a content in hand. High, because others' deaths are counted against it, too."""
-_RETRY_SECONDS = (2.0, 15.0)
+_RETRY_SECONDS = (1.0, 5.0)
 """Before the second and the third try."""
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import struct
@@ -39,6 +40,7 @@ class Watch:
         self.input, self.output, self.state = (
             Path(self.settings.setdefault(name, str(folder / name))) for name in ("input", "output", "state")
         )
+        folder.mkdir(exist_ok=True)
         self.config = folder / "bonedge.toml"
         self.configure()
         for made in (self.input, self.output, self.state):
@@ -206,6 +208,18 @@ def radiograph(paint: Callable[..., Any]) -> Callable[..., bytes]:
     def encoded(number: int, lesion: str | None = "malignant") -> bytes:
         text = b"tEXtnumber\0" + str(number).encode()
         chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
-        return plain[lesion][:-12] + chunk + plain[lesion][-12:]  # before the end chunk
+        return plain[lesion][:33] + chunk + plain[lesion][33:]  # after the header, so that a cut file keeps it
 
     return encoded
+
+
+@pytest.fixture(scope="session")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled shim."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler to build the simulated disk with")
+    library = tmp_path_factory.mktemp("disk") / "disk.so"
+    source = Path(__file__).with_name("disk.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    return library
