@@ -72,6 +72,8 @@ class _Track:
     """Monotonic seconds when it was first seen."""
     wake: float = 0.0
     """Monotonic seconds before which a resting file is not offered again, unless it changes."""
+    stirred: bool = False
+    """An event came while it was offered: it may have changed since it was read."""
     unreadable: bool = False
     """It rests because it could not be decoded as it is."""
     unreachable: int = 0
@@ -271,6 +273,7 @@ class Intake:
             self._advance(path, track)
             return
         if track.phase is _Phase.OFFERED:
+            track.stirred |= due
             return  # whoever works on it compares the signature itself
         now = self._clock()
         changed = signature != track.look.signature
@@ -313,6 +316,8 @@ class Intake:
             self._settled[path] = self._kept[path] = hash(report.arrival.signature)
             self._suspects.pop(path, None)
             del self._tracks[path]
+            if track.stirred:
+                self._look_at(path, new=True)
         elif report.kind is Kind.GONE:
             del self._tracks[path]
         elif report.kind is Kind.CHANGED:

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from .errors import InvalidConfiguration
+from .errors import InvalidConfiguration, LedgerUnavailable
 from .files import write_whole
 
 _KEY_FILE = "pseudonym.key"
@@ -26,7 +26,8 @@ class Pseudonyms:
         """Those of this state folder, whose key is made on first use.
 
         Raises:
-            InvalidConfiguration: the key cannot be read or written.
+            LedgerUnavailable: the key cannot be read or written.
+            InvalidConfiguration: it is damaged.
         """
         path = state / _KEY_FILE
         try:
@@ -35,7 +36,7 @@ class Pseudonyms:
                 path.chmod(0o600)
             key = path.read_bytes()
         except OSError as error:
-            raise InvalidConfiguration(
+            raise LedgerUnavailable(
                 f"{path}: cannot be read or made ({error.strerror}); check the state folder"
             ) from error
         if len(key) != _KEY_BYTES:

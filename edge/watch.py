@@ -6,8 +6,9 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -19,7 +20,7 @@ from .bundle import Bundle, bundled_default
 from .config import WatchSettings, read_settings
 from .daemon import Daemon, Equipment
 from .engines import DEVICES, ENGINES, load
-from .errors import BonedgeError, ExitCode, InvalidConfiguration
+from .errors import BonedgeError, ExitCode, InvalidConfiguration, LedgerUnavailable
 from .exposition import Metrics
 from .journal import Journal, JsonJournal, Level
 from .ledger import Ledger
@@ -30,6 +31,8 @@ from .work import Kind
 
 CONFIGURATIONS = (Path("bonedge.toml"), Path("/etc/bonedge/bonedge.toml"))
 """Tried in this order when no --config is given."""
+_STATE_SECONDS = 1.0
+"""Between two tries to open a ledger whose disk does not work."""
 _FOLDER = click.Path(path_type=Path)
 
 
@@ -137,17 +140,18 @@ def watch(source: _Source, settings: WatchSettings, *, once: bool, reprocess: bo
     Raises:
         BundleRefused: no usable bundle or engine.
         InvalidConfiguration: a folder cannot be used, or another daemon uses the state folder.
-        LedgerUnavailable: the ledger cannot be opened.
     """
     signals, notifier, metrics = _Signals(), Notifier(), Metrics()
-    _make_folders(settings)
+    _make_folders(settings, strict=once)
     with signals.handled(), _locked(settings.state):
-        pseudonyms = Pseudonyms.of(settings.state)
-        ledger = Ledger(settings.state)
         pipeline = _open_pipeline(settings, metrics)
         if settings.metrics_port is not None:
             metrics.serve(settings.metrics_port)
         journal = _journal(as_json)
+        records = _open_records(settings.state, journal, notifier, signals)
+        if records is None:
+            return ExitCode.FINE
+        pseudonyms, ledger = records
         equipment = Equipment(settings, pipeline, ledger, pseudonyms, journal, notifier, metrics, reprocess)
         try:
             _say_start(equipment, "started")
@@ -178,6 +182,28 @@ def watch(source: _Source, settings: WatchSettings, *, once: bool, reprocess: bo
     return ExitCode.UNREADABLE if once and outcomes[Kind.QUARANTINED] + outcomes[Kind.LATER] else ExitCode.FINE
 
 
+def _open_records(
+    state: Path, journal: Journal, notifier: Notifier, signals: _Signals
+) -> tuple[Pseudonyms, Ledger] | None:
+    """Key and ledger; waits for a disk that is full or fails, as after the start. None when told to stop meanwhile.
+
+    Raises:
+        InvalidConfiguration: they are damaged.
+    """
+    said = False
+    while not signals.stop:
+        try:
+            return Pseudonyms.of(state), Ledger(state)
+        except LedgerUnavailable as error:
+            if not said:
+                journal.say("stopped", Level.ERROR, reason=str(error))
+                notifier.ready("the state folder does not work")
+            said = True
+            notifier.alive()
+            time.sleep(_STATE_SECONDS)
+    return None
+
+
 def _reload(source: _Source, current: Equipment) -> Equipment | None:
     """Equipment after the configuration as it is now; None, and one line in the journal, when that is not usable."""
     current.notifier.reloading()
@@ -185,7 +211,7 @@ def _reload(source: _Source, current: Equipment) -> Equipment | None:
         settings = source.read()
         if settings.state != current.settings.state or settings.metrics_port != current.settings.metrics_port:
             raise InvalidConfiguration("watch.state and watch.metrics_port take effect after a restart only")
-        _make_folders(settings)
+        _make_folders(settings, strict=False)
         return replace(current, settings=settings, pipeline=_open_pipeline(settings, current.metrics))
     except BonedgeError as error:
         current.journal.say("reload refused", Level.ERROR, reason=str(error))
@@ -249,14 +275,21 @@ def _check_folders(settings: WatchSettings) -> None:
             )
 
 
-def _make_folders(settings: WatchSettings) -> None:
-    """Raises InvalidConfiguration when a folder that is needed is missing and cannot be made."""
+def _make_folders(settings: WatchSettings, *, strict: bool) -> None:
+    """Make what is missing.
+
+    Raises:
+        InvalidConfiguration: the state folder cannot be made; with `strict`, any. Without it, an output that cannot be
+            made is waited for: the share that it is on may not be mounted yet.
+    """
     for folder, mode in ((settings.state, 0o700), (settings.output, 0o755), (settings.quarantine, 0o700)):
         if folder is None:
             continue
         try:
             folder.mkdir(mode=mode, parents=True, exist_ok=True)
         except OSError as error:
+            if folder != settings.state and not strict:
+                continue
             raise InvalidConfiguration(
                 f"{folder}: cannot be made a folder ({error.strerror}); make it, or choose another"
             ) from error
@@ -281,10 +314,9 @@ def _locked(state: Path) -> Iterator[None]:
             raise InvalidConfiguration(
                 f"{state}: another bonedge watch (process {holder}) uses this state folder; stop it, or give another"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # the number is for people; a full disk must not stop the start
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
-    except OSError as error:
-        raise InvalidConfiguration(f"{state}: the lock cannot be written ({error.strerror}); free space") from error
     finally:
         os.close(descriptor)

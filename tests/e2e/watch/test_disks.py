@@ -182,3 +182,20 @@ def test_a_fuse_mount_is_polled_and_may_vanish(watching: Watching, radiograph: P
         assert watch.stop() == 0
     finally:
         subprocess.run(["umount", "-l", watch.input], capture_output=True)
+
+
+@needs_root
+def test_a_start_on_a_full_disk(
+    watching: Watching, radiograph: Picture, mounted: Callable[..., Path], tmp_path: Path
+) -> None:
+    """After a power cut on a full disk the service would give up, and stay down when there is room again."""
+    small = mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=8m", "bonedge-test")
+    watch = watching(state=str(small / "state"))
+    fill(small / "filler")
+    watch.start(ready=False)
+    watch.wait(lambda: watch.said()["stopped"] == 1)
+    (small / "filler").unlink()
+    drop(watch.input, "a.png", radiograph(1))
+    watch.wait(lambda: watch.said()["done"] == 1)
+    assert watch.said()["stopped"] == 1
+    assert watch.stop() == 0
