@@ -50,23 +50,23 @@ class WatchSettings(_Strict):
     """Of the inference engine; None is one per usable processor, four at most."""
     workers: Annotated[int, Field(ge=1, le=16)] = 2
     """Files in hand at once, each with a decoding process."""
-    decode_seconds: Annotated[float, Field(gt=0, le=600, strict=False)] = 30.0
+    decode_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
     """One file may take so long to decode."""
     decode_memory_mb: Annotated[int, Field(ge=300, le=65536)] = 2048
     """Address space of a decoding process."""
-    hang_seconds: Annotated[float, Field(gt=0, le=3600, strict=False)] = 60.0
+    hang_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """Beyond `decode_seconds`, a file may take so long before systemd's watchdog is told nothing more."""
-    settle_seconds: Annotated[float, Field(gt=0, le=3600, strict=False)] = 0.5
+    settle_seconds: Annotated[float, Field(gt=0, le=3600)] = 0.5
     """A file must look the same at two looks so far apart; renamed into place it is taken at once."""
-    zero_tail_seconds: Annotated[float, Field(ge=0, le=86400, strict=False)] = 30.0
+    zero_tail_seconds: Annotated[float, Field(ge=0, le=86400)] = 30.0
     """A file that ends in zeros must be left alone for so long: its content may still be on its way."""
-    incomplete_seconds: Annotated[float, Field(ge=0, le=604800, strict=False)] = 600.0
+    incomplete_seconds: Annotated[float, Field(ge=0, le=604800)] = 600.0
     """A file that cannot be decoded is quarantined when it was left alone for so long."""
     poll: Literal["auto", "always"] = "auto"
     """Whether to look every `poll_seconds` even where the file system raises events; `auto` finds out."""
-    poll_seconds: Annotated[float, Field(gt=0, le=3600, strict=False)] = 2.0
+    poll_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
     """Between two looks at everything where there are no events; longer when it would take 4 % of a processor."""
-    rescan_seconds: Annotated[float, Field(gt=0, le=86400, strict=False)] = 30.0
+    rescan_seconds: Annotated[float, Field(gt=0, le=86400)] = 30.0
     """Between two looks at everything where there are events; longer when it would take 0.5 % of a processor."""
     quarantine: Folder | None = None
     """Folder for copies of files that were given up; None keeps a record only."""
@@ -74,9 +74,9 @@ class WatchSettings(_Strict):
     """Prometheus text file, for node_exporter's textfile collector; None is `bonedge.prom` in the state folder."""
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Also serve the metrics over HTTP on 127.0.0.1; None opens no port."""
-    keep_days: Annotated[float, Field(gt=0, strict=False)] | None = None
+    keep_days: Annotated[float, Field(gt=0)] | None = None
     """Results older than this are removed; None keeps them."""
-    keep_disk_share: Annotated[float, Field(gt=0, le=1, strict=False)] | None = None
+    keep_disk_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """The oldest results are removed when all take more than this share of the output's disk; None keeps them."""
 
 
