@@ -43,6 +43,8 @@ class Load:
     in_hand: int
     blocked: str
     """Why nothing is taken in hand; empty when files are."""
+    blocked_seconds: float
+    """For how long."""
 
 
 class Crew:
@@ -74,6 +76,7 @@ class Crew:
         self._in_hand: dict[int, float] = {}
         """worker -> since when, monotonic seconds."""
         self._alone = False
+        self._engine_failed = False
         self._stopping = False
         self._decoders: DecoderPool | None = None
         self._threads = [
@@ -111,14 +114,16 @@ class Crew:
         """How busy it is."""
         with self._turn:
             waiting, backlog = len(self._admission), self._admission.backlog
-            return Load(waiting - backlog, backlog, len(self._in_hand), self._gate.reason)
+            reason = self._gate.reason
+            seconds = self._clock() - self._gate.since if reason else 0.0
+            return Load(waiting - backlog, backlog, len(self._in_hand), reason, seconds)
 
     def healthy(self) -> bool:
         """Whether every worker is within the time that a file may take, and the engine has not failed for long."""
         now = self._clock()
         with self._turn:
             hung = any(now - since > self._limits.longest_seconds for since in self._in_hand.values())
-            engine = self._gate.reason.startswith("the bundle's") and now - self._gate.since > _ENGINE_PATIENCE_SECONDS
+            engine = self._engine_failed and now - self._gate.since > _ENGINE_PATIENCE_SECONDS
         return not hung and not engine
 
     def _run(self, number: int) -> None:
@@ -164,6 +169,7 @@ class Crew:
         self._on_report(report, moved)
 
     def _move_gate(self, report: Report) -> bool:
+        self._engine_failed = report.engine_failed
         if report.kind is Kind.BLOCKED:
             self._admission.put_back(report.arrival, deaths=report.arrival.deaths)
             return self._gate.shut(report.reason, self._clock())

@@ -18,7 +18,7 @@ from typing import Any
 from .arrivals import Intake, Pace
 from .config import WatchSettings
 from .crew import Crew, Limits
-from .errors import BonedgeError
+from .errors import BonedgeError, OutputUnavailable
 from .exposition import Metrics
 from .failpoints import reach
 from .journal import Journal, Level
@@ -38,6 +38,8 @@ _BEAT_SECONDS = 1.0
 _METRICS_SECONDS = 15.0
 _RETENTION_SECONDS = 3600.0
 _CLOCK_STEP_SECONDS = 1.0
+_BLOCKED_SECONDS = 20.0
+"""For so long a disk that does not work is waited for when all is to be done once."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ class Daemon:
 
         Returns:
             How many arrivals ended how; LATER stands for those left because they cannot be decoded as they are.
+
+        Raises:
+            OutputUnavailable: with `once`, output, ledger or engine does not work.
         """
         self._crew.start()
         self._lookout.start()
@@ -125,6 +130,8 @@ class Daemon:
             self._write_metrics()
         if self._failure is not None:
             raise self._failure
+        if once and self._crew.load().blocked:
+            raise OutputUnavailable(self._crew.load().blocked)
         self._outcomes[Kind.LATER] = self._intake.unsettled
         return dict(self._outcomes)
 
@@ -178,6 +185,8 @@ class Daemon:
 
     def _finished(self) -> bool:
         load = self._crew.load()
+        if load.blocked_seconds > _BLOCKED_SECONDS:
+            return True
         return not load.in_hand and not load.new and not load.backlog and self._intake.idle
 
     def _status(self) -> dict[str, Any]:

@@ -95,6 +95,8 @@ class Report:
     """From the file's last change, as seen from here, to the durable result."""
     timings_ms: Timings | None = None
     tries: int = 0
+    engine_failed: bool = False
+    """BLOCKED because the networks do not run: perhaps a new process helps."""
     unreadable: bool = False
     """LATER because it cannot be decoded as it is: it may be unfinished."""
 
@@ -169,7 +171,7 @@ class Bench:
             held = [digest for digest, path in self._in_hand.items() if path == arrival.path]
         digest = held[0] if held else unread_key(arrival)
         try:
-            if isinstance(error, LedgerUnavailable | InvalidConfiguration | BundleRefused):
+            if isinstance(error, LedgerUnavailable | InvalidConfiguration):
                 return Report(Kind.BLOCKED, arrival, str(error))
             self.ledger.begin(digest, self._bundle, arrival.path)
             return self._tried(arrival, digest, b"", f"an error that nobody foresaw ({type(error).__name__})")
@@ -262,7 +264,7 @@ class Bench:
             return Report(Kind.LATER, arrival, str(error), waiting, unreadable=True)
         except (OutputUnavailable, BundleRefused) as error:
             self.ledger.put_down(digest, self._bundle, reason=str(error))
-            return Report(Kind.BLOCKED, arrival, str(error))
+            return Report(Kind.BLOCKED, arrival, str(error), engine_failed=isinstance(error, BundleRefused))
         reach("written")
         report = Report(
             Kind.DONE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -369,6 +370,47 @@ def test_once_settles_what_is_there(watching: Watching, radiograph: Picture) -> 
     watch.start("--once", ready=False)
     assert watch.finish() == 3
     assert len(watch.results()) == 1
+
+
+def test_once_does_not_wait_for_ever_for_a_disk(watching: Watching, radiograph: Picture) -> None:
+    """A nightly job would hang until somebody looks."""
+    watch = watching()
+    (watch.input / "a.png").write_bytes(radiograph(1))
+    watch.output.rmdir()
+    watch.output.write_text("a file, not a folder")
+    watch.start("--once", ready=False)
+    assert watch.finish() == 2
+    assert "output" in watch.complaint()
+
+
+def test_a_person_sees_a_table(watching: Watching, radiograph: Picture) -> None:
+    """Somebody at a terminal would see raw JSON, or nothing; and would have to repeat what the configuration says."""
+    watch = watching()
+    (watch.input / "a.png").write_bytes(radiograph(1))
+    (watch.input / "bad[1].png").write_bytes(b"text")
+    parent, child = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "watch"],
+        cwd=watch.folder,  # where its bonedge.toml is
+        stdin=subprocess.DEVNULL,
+        stdout=child,
+        stderr=child,
+        env={**os.environ, "COLUMNS": "120", "TERM": "xterm"},
+    ) as process:
+        os.close(child)
+        shown = b""
+        try:
+            while not (b"malignant" in shown and b"1 done   1 quarantined" in shown):
+                shown += os.read(parent, 65536)
+            process.send_signal(signal.SIGINT)
+            while os.read(parent, 65536):
+                pass
+        except OSError:
+            pass  # how Linux reports that the other side of a terminal is closed
+        os.close(parent)
+        assert process.wait(30) == 0, shown.decode()
+    assert b"not a medical device" in shown
+    assert b"a.png" not in shown
 
 
 def test_the_configuration_is_checked(watching: Watching, radiograph: Picture, tmp_path: Path) -> None:
