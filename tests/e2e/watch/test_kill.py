@@ -50,12 +50,12 @@ def test_death_at_each_named_step(watching: Callable[..., Watch], radiograph: Ca
     watch = watching(incomplete_seconds=0.1, workers=1)
     rng = random.Random(1)
     for step, name in enumerate(NAMES):
-        feed(watch, radiograph, rng, range(20 * step, 20 * step + 20))
+        feed(watch, radiograph, rng, range(15 * step, 15 * step + 15))
         # The first steps are passed by every file, the others by few.
         watch.start(failpoints=f"{name}=kill@{1 + step % 3 if step < 7 else 1}", ready=False)
         assert watch.finish() == -signal.SIGKILL, (name, watch.complaint())
         check_visible(watch)
-    count = 20 * len(NAMES)
+    count = 15 * len(NAMES)
     began = time.monotonic()
     watch.start()
     done = watch.said()["done"]
