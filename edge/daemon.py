@@ -69,9 +69,11 @@ class Daemon:
         self._equipment, self._settings, self._journal = equipment, settings, equipment.journal
         self._output = settings.output
         self._clock = clock
-        self._wall = Clock(time.time, clock)
+        # Boot time goes on while the machine sleeps: a night's sleep is not a clock that was set.
+        self._wall = Clock(time.time, lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
         self._wake = threading.Event()
         self._failure: BaseException | None = None
+        self._sweeper: threading.Thread | None = None
         self._input_reason = ""
         self._outcomes = dict.fromkeys(Kind, 0)
         patience = Patience(settings.settle_seconds, settings.zero_tail_seconds, settings.incomplete_seconds)
@@ -116,7 +118,7 @@ class Daemon:
         duties = (
             _Duty(_BEAT_SECONDS, self._beat),
             _Duty(_METRICS_SECONDS, self._write_metrics),
-            _Duty(_RETENTION_SECONDS, self._retain),
+            _Duty(_RETENTION_SECONDS, self._start_retention),
         )
         try:
             while not interrupted() and self._failure is None and not (once and self._finished()):
@@ -172,6 +174,12 @@ class Daemon:
             metrics.write(settings.metrics_file or settings.state / "bonedge.prom")
         except OSError:
             return  # a full disk is said by the gate, if it matters; the file's own age shows the rest
+
+    def _start_retention(self) -> None:
+        """In a thread of its own: the output may be on a share that hangs."""
+        if self._sweeper is None or not self._sweeper.is_alive():
+            self._sweeper = threading.Thread(target=self._retain, name="retention", daemon=True)
+            self._sweeper.start()
 
     def _retain(self) -> None:
         rules = Rules(self._settings.keep_days, self._settings.keep_disk_share)

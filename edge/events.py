@@ -41,7 +41,7 @@ class Events(FileSystemEventHandler):
         # Its messages quote paths, which may name patients; what matters here is found by rescans.
         logging.getLogger("watchdog").addHandler(logging.NullHandler())
         logging.getLogger("watchdog").propagate = False
-        self._root = os.fspath(root)
+        self._root = os.path.realpath(root)  # watchdog does not follow links, not even the first one
         self._hint = hint
         self._on_folder = on_folder
         # Full events: a file moved in from elsewhere is told apart from one that is created.

@@ -88,7 +88,8 @@ class Lookout:
                 self._identity = identity
                 self._intake.rescan_soon()  # for whatever came before the watch was there
             except OSError as error:
-                self._journal.say("no events", Level.WARNING, reason=error.strerror)
+                if not self._polling:  # once, not at every try
+                    self._journal.say("no events", Level.WARNING, reason=error.strerror)
                 polling = True
         if polling != self._polling:
             self._journal.say("polling" if polling else "events")

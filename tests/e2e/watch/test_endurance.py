@@ -46,7 +46,7 @@ def test_nothing_grows(
     )
     assert taken[-1, 1] - taken[0, 1] < 20
     assert np.ptp(taken[:, 2]) < 20
-    assert np.ptp(taken[:, 3]) == 0
+    assert np.ptp(taken[:, 3]) <= 1  # retention looks once an hour
 
 
 def test_idle_costs_nothing(

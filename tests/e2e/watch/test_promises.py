@@ -43,6 +43,19 @@ def test_a_file_renamed_into_place_has_its_result_within_a_second(watching: Watc
     assert watch.stop() == 0
 
 
+def test_the_input_itself_may_be_a_link(watching: Watching, radiograph: Picture, tmp_path: Path) -> None:
+    """Where /srv/input is a link to a disk, every file would wait for the next rescan."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    watch = watching(input=str(tmp_path / "link"), rescan_seconds=600).start()
+    watch.wait(lambda: watch.said()["events"] == 1)
+    drop(tmp_path / "disk", "0.png", radiograph(0))
+    watch.wait(lambda: watch.said()["done"] == 1)
+    drop(tmp_path / "disk", "1.png", radiograph(1))
+    watch.wait(lambda: watch.said()["done"] == 2)
+    assert watch.stop() == 0
+
+
 def test_nested_folders_and_strange_names_are_taken(watching: Watching, radiograph: Picture) -> None:
     """A study exported into its own folder, or under a name from another system, would be missed."""
     watch = watching().start()
