@@ -112,7 +112,7 @@ train: $(FULL)/.stamp
 	cp -r $(CONVERTED) $(RELEASE)/bundle
 	cp $(MODELS)/segmenter.keras $(MODELS)/classifier.keras $(MODELS)/operation.json $(RELEASE)/
 
-# BONEDGE_SOAK_SECONDS shortens the endurance run; PYTEST="-k power" picks a proof.
+# BONEDGE_SOAK_SECONDS and BONEDGE_SOAK_KILLS shorten endurance and kills; PYTEST="-k power" picks a proof.
 soak: $(BARE)/.stamp
 	BONEDGE_SOAK=1 $(BARE)/bin/python -m pytest tests/e2e/watch -s $(PYTEST)
 

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +81,10 @@ static void put(int out, const void *data, size_t length) {
     }
 }
 
-static void remember(int fd) {
+/* One at a time: an older listing must not replace a newer one. */
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+static void remember_this(int fd) {
     const char *durable = getenv("DISK_DURABLE");
     char path[PATH_MAX], name[128], target[2 * PATH_MAX], part[2 * PATH_MAX + 32];
     struct stat status;
@@ -109,6 +113,12 @@ static void remember(int fd) {
     }
     syscall(SYS_close, out);
     if (syscall(SYS_renameat2, AT_FDCWD, part, AT_FDCWD, target, 0)) _exit(96);
+}
+
+static void remember(int fd) {
+    pthread_mutex_lock(&one_at_a_time);
+    remember_this(fd);
+    pthread_mutex_unlock(&one_at_a_time);
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -84,7 +85,7 @@ def test_death_at_random_times(
     record_property: Callable[[str, object], None],
 ) -> None:
     """A workstation that is switched off every evening would lose a picture now and then."""
-    rounds = scale(8, 1000)
+    rounds = int(os.environ.get("BONEDGE_SOAK_KILLS", scale(8, 1000)))
     watch = watching(incomplete_seconds=0.1)
     rng = random.Random(20)
     count = 0
