@@ -7,6 +7,9 @@
 #   make test-tflite-runtime  the same bundle under tflite-runtime 2.14 and numpy 1 (needs Python 3.11)
 #   make train                phantoms, training and conversion of the released models, from a seed
 #   make compare-quantizers   the tools' own int8 beside ours, as a table in docs/comparisons
+#   make soak                 the daemon's proofs in full: hours, and as root also disks, mounts and systemd
+#   make install-system       the daemon as a systemd service on this machine, in /opt/bonedge (as root)
+#   make uninstall-system     remove it; configuration, ledger and results stay
 #   make clean                remove what the others made, environments included
 
 # Any Python from 3.11 on.
@@ -27,7 +30,8 @@ BARE := .venv-bare
 TFLITE := .venv-tflite
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers clean check-python
+.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers soak install-system uninstall-system \
+	clean check-python
 .DELETE_ON_ERROR:
 
 help:
@@ -113,6 +117,38 @@ train: $(FULL)/.stamp
 
 compare-quantizers: $(FULL)/.stamp
 	$(FULL)/bin/python docs/comparisons/quantizers.py --models $(RELEASE) --cache data/comparison
+
+# BONEDGE_SOAK_SECONDS and BONEDGE_SOAK_KILLS shorten endurance and kills; PYTEST="-k power" picks a proof.
+soak: $(BARE)/.stamp
+	BONEDGE_SOAK=1 $(BARE)/bin/python -m pytest tests/e2e/watch -s $(PYTEST)
+
+# The service --------------------------------------------------------------------------------------------------------
+# DESTDIR installs below another root and leaves users, folders and systemd of this machine alone.
+
+SYSTEM := $(DESTDIR)/opt/bonedge
+
+install-system: check-python
+	@test -n "$(DESTDIR)" || test "$$(id -u)" = 0 || { echo "make: install-system needs root: sudo make install-system" >&2; exit 2; }
+	@case "$$($(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))')" in \
+		/home/*|/root/*) echo "make: the service cannot see a Python in a home; use the system's: make install-system PYTHON=/usr/bin/python3" >&2; \
+		test -n "$(DESTDIR)" || exit 2;; esac
+	$(PYTHON) -m venv $(SYSTEM)
+	$(SYSTEM)/bin/python $(PIP) --upgrade .
+	install -D -m 0644 systemd/bonedge.service $(DESTDIR)/etc/systemd/system/bonedge.service
+	install -D -m 0644 systemd/sysusers.conf $(DESTDIR)/etc/sysusers.d/bonedge.conf
+	install -D -m 0644 systemd/tmpfiles.conf $(DESTDIR)/etc/tmpfiles.d/bonedge.conf
+	install -D -m 0644 -t $(DESTDIR)/usr/share/doc/bonedge docs/install.md systemd/bonedge.toml systemd/drop-ins/*.conf
+	test -e $(DESTDIR)/etc/bonedge/bonedge.toml || install -D -m 0644 systemd/bonedge.toml $(DESTDIR)/etc/bonedge/bonedge.toml
+	test -n "$(DESTDIR)" || { systemd-sysusers bonedge.conf && systemd-tmpfiles --create bonedge.conf && systemctl daemon-reload; }
+	@echo "Now: edit /etc/bonedge/bonedge.toml, then: systemctl enable --now bonedge"
+
+uninstall-system:
+	@test -n "$(DESTDIR)" || test "$$(id -u)" = 0 || { echo "make: uninstall-system needs root" >&2; exit 2; }
+	test -n "$(DESTDIR)" || systemctl disable --now bonedge || true
+	rm -rf $(SYSTEM) $(DESTDIR)/usr/share/doc/bonedge
+	rm -f $(DESTDIR)/etc/systemd/system/bonedge.service $(DESTDIR)/etc/sysusers.d/bonedge.conf $(DESTDIR)/etc/tmpfiles.d/bonedge.conf
+	test -n "$(DESTDIR)" || systemctl daemon-reload
+	@echo "Left where they are: /etc/bonedge, /var/lib/bonedge (ledger) and the results. docs/install.md says how to remove them."
 
 clean:
 	rm -rf demo build dist *.egg-info $(RUNTIME) $(FULL) $(BARE) $(TFLITE) \

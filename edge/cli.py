@@ -15,12 +15,14 @@ _COMMANDS = {
     "bundle": ("bonedge.edge.bundle_command:command", "Show, verify and sign a model bundle; make signing keys."),
     "convert": ("bonedge.convert.command:command", "Make an int8 bundle from a trained pair of models."),
     "evaluate": ("bonedge.models.evaluate:command", "Measure a bundle on pictures with known truth."),
+    "ledger": ("bonedge.edge.ledger_command:command", "Look into the daemon's ledger; have files examined again."),
     "phantom": (
         "bonedge.calibration.phantom.command:command",
         "Simulate radiographs of bones with and without tumours.",
     ),
     "predict": ("bonedge.edge.predict:command", "Give a verdict on radiographs, with an overlay and a mask."),
     "train": ("bonedge.models.train:command", "Train the segmenter or the classifier."),
+    "watch": ("bonedge.edge.watch:command", "Examine what lands in a folder, as a service that loses nothing."),
 }
 _CONVERT_EXTRA = frozenset({"keras", "matplotlib", "nncf", "tensorflow"})
 _DEFECT = 70

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .errors import InvalidConfiguration
 from .trust import Trust, read_version
 
+Folder = Annotated[Path, Field(strict=False)]
 EngineChoice = Literal["auto", "tflite", "openvino"]
 _DEFAULT_OUTPUT = Path("bonedge-results")
+_WATCH_FOLDERS = ("input", "output", "state", "bundle", "quarantine", "metrics_file")
 
 
 class _Strict(BaseModel):
@@ -54,11 +56,59 @@ class PredictSettings(_Strict):
     """Folder for the results; made when it is missing."""
 
 
+class WatchSettings(_Strict):
+    """The `[watch]` table: what `bonedge watch` does unless its options say otherwise."""
+
+    input: Folder | None = None
+    """Where radiographs arrive; with the folders below it. Never written to."""
+    output: Folder | None = None
+    """Where results go; made when it is missing at the start."""
+    state: Folder = Path("/var/lib/bonedge")
+    """Ledger, lock and key; on a local disk. Holds paths of inputs: for the service's user alone."""
+    bundle: Folder | None = None
+    """Folder of the model bundle; None is the one that came with bonedge."""
+    engine: EngineChoice = "auto"
+    device: Literal["CPU", "GPU", "AUTO"] = "CPU"
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Of the inference engine; None is one per usable processor, four at most."""
+    workers: Annotated[int, Field(ge=1, le=16)] = 2
+    """Files in hand at once, each with a decoding process."""
+    decode_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """One file may take so long to decode."""
+    decode_memory_mb: Annotated[int, Field(ge=300, le=65536)] = 2048
+    """Address space of a decoding process."""
+    hang_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Beyond `decode_seconds`, a file may take so long before systemd's watchdog is told nothing more."""
+    settle_seconds: Annotated[float, Field(gt=0, le=3600)] = 0.5
+    """A file must look the same at two looks so far apart; renamed into place it is taken at once."""
+    zero_tail_seconds: Annotated[float, Field(ge=0, le=86400)] = 30.0
+    """A file that ends in zeros must be left alone for so long: its content may still be on its way."""
+    incomplete_seconds: Annotated[float, Field(ge=0, le=604800)] = 600.0
+    """A file that cannot be decoded is quarantined when it was left alone for so long."""
+    poll: Literal["auto", "always"] = "auto"
+    """Whether to look every `poll_seconds` even where the file system raises events; `auto` finds out."""
+    poll_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
+    """Between two looks at everything where there are no events; longer when it would take 4 % of a processor."""
+    rescan_seconds: Annotated[float, Field(gt=0, le=86400)] = 30.0
+    """Between two looks at everything where there are events; longer when it would take 0.5 % of a processor."""
+    quarantine: Folder | None = None
+    """Folder for copies of files that were given up; None keeps a record only."""
+    metrics_file: Folder | None = None
+    """Prometheus text file, for node_exporter's textfile collector; None is `bonedge.prom` in the state folder."""
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Also serve the metrics over HTTP on 127.0.0.1; None opens no port."""
+    keep_days: Annotated[float, Field(gt=0)] | None = None
+    """Results older than this are removed; None keeps them."""
+    keep_disk_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The oldest results are removed when all take more than this share of the output's disk; None keeps them."""
+
+
 class Settings(_Strict):
     """The whole file."""
 
     bundle: BundleSettings = BundleSettings()
     predict: PredictSettings = PredictSettings()
+    watch: WatchSettings = WatchSettings()
 
 
 def read_settings(path: Path | None) -> Settings:
@@ -88,7 +138,14 @@ def read_settings(path: Path | None) -> Settings:
         folders["bundle"] = here / predict.bundle
     if "output" in predict.model_fields_set:
         folders["output"] = here / predict.output
-    return settings.model_copy(update={"bundle": bundle, "predict": predict.model_copy(update=folders)})
+    watch = settings.watch.model_copy(
+        update={
+            name: here / getattr(settings.watch, name)
+            for name in _WATCH_FOLDERS
+            if name in settings.watch.model_fields_set
+        }
+    )
+    return settings.model_copy(update={"bundle": bundle, "predict": predict.model_copy(update=folders), "watch": watch})
 
 
 def _explain(error: ValidationError) -> str:

@@ -39,6 +39,10 @@ class NotARadiograph(UnreadableImage):
     """A well-formed file that is something else: CT, MR, US, SR, PDF, colour or multi-frame."""
 
 
+class DecodingKilled(UnreadableImage):
+    """Decoding ended the expendable process, or had to be ended at its limit of time: perhaps not the file's fault."""
+
+
 class BundleRefused(BonedgeError):
     """The bundle's files, digests, schema or models are not what the manifest promises."""
 
@@ -57,3 +61,11 @@ class GateFailed(BonedgeError):
 
 class InvalidConfiguration(BonedgeError):
     """An option, a configuration value or a data folder is not usable."""
+
+
+class OutputUnavailable(InvalidConfiguration):
+    """Results cannot be written: the disk is full or fails, or the folder is gone. It may come back by itself."""
+
+
+class LedgerUnavailable(BonedgeError):
+    """The daemon's record cannot be read or written: the disk is full or fails. It may come back by itself."""

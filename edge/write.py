@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import Bundle
-from .errors import InvalidConfiguration
+from .errors import OutputUnavailable
 from .files import write_whole
 from .overlay import draw
 from .records import NOTICE, BoundingBox, EngineDescription, Examination, Lesion
@@ -52,7 +52,7 @@ def write_examination(
         The document, as docs/result.schema.json describes it.
 
     Raises:
-        InvalidConfiguration: the folder does not take the files.
+        OutputUnavailable: the folder does not take the files.
     """
     begun = clock()
     name = result_id(examination.radiograph.source.sha256, bundle.digest)
@@ -65,7 +65,7 @@ def write_examination(
         document = describe(examination, bundle, engine, created=now(), write_ms=write_ms, files=files)
         write_whole(output / f"{name}.json", (json.dumps(document, indent=2) + "\n").encode())
     except OSError as error:
-        raise InvalidConfiguration(
+        raise OutputUnavailable(
             f"{output}: results cannot be written there ({error.strerror}); free space or give another --output"
         ) from error
     return document

@@ -15,8 +15,8 @@ from bonedge.edge.cli import cli
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("edge", "calibration", "models", "convert")
 COMMANDS = cli.list_commands(click.Context(cli))
-_BOUNDARIES = ["edge/cli.py"]
-"""Where any exception may be caught: the command line's own boundary."""
+_BOUNDARIES = ["edge/cli.py", "edge/crew.py"]
+"""Where any exception may be caught: the command line's own boundary, and the daemon's around each arrival."""
 _WITHOUT_CONVERTER = """
 import sys
 for name in ("tensorflow", "keras", "nncf", "matplotlib", "jax", "torch"):

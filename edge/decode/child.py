@@ -11,9 +11,11 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from typing import BinaryIO
 
 from bonedge.edge.errors import UnreadableImage
+from bonedge.edge.failpoints import reach_decoder
 
 from .formats import decode
 from .wire import READY, REQUEST, pack_picture, pack_refusal, pack_reply, pixel_bytes
@@ -37,6 +39,7 @@ def main() -> None:
                 return
             # Should the parent die while a file hangs the codec, nobody else would end this process.
             signal.setitimer(signal.ITIMER_REAL, timeout_seconds + 1.0)
+            reach_decoder(data)
             _answer(data, replies)
             signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -46,6 +49,8 @@ def _confine(memory_mb: int) -> None:
     limit = memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("900")  # when memory runs out, this process goes and not the one that it works for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     logging.disable()

@@ -14,7 +14,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from bonedge.edge.errors import InvalidConfiguration, NotARadiograph, UnreadableImage
+from bonedge.edge.errors import DecodingKilled, InvalidConfiguration, NotARadiograph, UnreadableImage
 from bonedge.edge.records import Radiograph
 
 from .wire import (
@@ -124,15 +124,25 @@ class Decoder:
             InvalidConfiguration: the child does not start, whatever the file.
         """
         try:
-            data = _read_file(path)
+            return self.decode_content(_read_file(path))
+        except UnreadableImage as error:
+            raise type(error)(f"{_shown(path)}: {error}") from error
+
+    def decode_content(self, data: bytes) -> Radiograph:
+        """Decode the bytes of a whole file. Raises as `decode` does, with messages that do not name the file.
+
+        Raises:
+            DecodingKilled: besides; the child died of the file, or was killed at the limit of time.
+        """
+        try:
             try:
                 return self._decode(data)
             except _ChildLost:  # it died of something that came before this file
                 return self._decode(data)
-        except UnreadableImage as error:
-            raise type(error)(f"{_shown(path)}: {error}") from error
+        except UnreadableImage:
+            raise
         except _ChildLost as error:
-            raise UnreadableImage(f"{_shown(path)}: the decoding process was ended twice; try again") from error
+            raise DecodingKilled("the decoding process was ended twice; try again") from error
         except BaseException:
             self.close()  # interrupted half-way: what is left in the pipes belongs to this file
             raise
@@ -162,7 +172,7 @@ class Decoder:
             raise self._crashed() from error
         except (ValueError, TypeError, LookupError) as error:
             self.close()
-            raise UnreadableImage("decoding it went wrong inside a codec; export it again") from error
+            raise DecodingKilled("decoding it went wrong inside a codec; export it again") from error
         if kind not in (NOT_A_RADIOGRAPH, UNREADABLE):
             self.close()
         raise (NotARadiograph if kind == NOT_A_RADIOGRAPH else UnreadableImage)(message)
@@ -189,19 +199,19 @@ class Decoder:
         assert child.stdout is not None
         return child.stdin.fileno(), child.stdout.fileno()
 
-    def _too_slow(self) -> UnreadableImage:
+    def _too_slow(self) -> DecodingKilled:
         self.close()
-        return UnreadableImage(
+        return DecodingKilled(
             f"decoding it took longer than {self._timeout_seconds:g} s and was given up; "
             "raise the time limit if the file is genuine"
         )
 
-    def _crashed(self) -> UnreadableImage:
+    def _crashed(self) -> DecodingKilled:
         assert self._child is not None
         code = self._child.wait()
         self.close()
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return UnreadableImage(f"decoding it crashed the decoding process ({cause}); export it again")
+        return DecodingKilled(f"decoding it crashed the decoding process ({cause}); export it again")
 
 
 def _read_file(path: Path) -> bytes:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from bonedge.edge.config import BundleSettings, PredictSettings, Settings, read_settings
+from bonedge.edge.config import BundleSettings, PredictSettings, Settings, WatchSettings, read_settings
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.trust import Trust
+
+_SHOWN_WITH_DEFAULT = (
+    "engine", "device", "workers", "decode_seconds", "decode_memory_mb", "hang_seconds", "settle_seconds",
+    "zero_tail_seconds", "incomplete_seconds", "poll", "poll_seconds", "rescan_seconds",
+)  # fmt: skip
 
 
 def written(folder: Path, text: str) -> Path:
@@ -44,6 +50,30 @@ def test_what_is_demanded_of_bundles_is_read_and_options_win(tmp_path: Path) -> 
     assert absolute.key == Path("/etc/bonedge/site.pub")
 
 
+def test_the_daemons_folders_are_beside_the_file_too(tmp_path: Path) -> None:
+    """If it failed, the daemon would work in whatever folder it was started from."""
+    text = '[watch]\ninput = "in"\noutput = "/srv/out"\nstate = "st"\nsettle_seconds = 2\nkeep_days = 30\n'
+    watch = read_settings(written(tmp_path, text)).watch
+    assert (watch.input, watch.output, watch.state) == (tmp_path / "in", Path("/srv/out"), tmp_path / "st")
+    assert (watch.settle_seconds, watch.keep_days, watch.quarantine) == (2, 30, None)
+
+
+def test_the_shipped_example_is_right() -> None:
+    """If it failed, an administrator who starts from the example would start from a mistake."""
+    path = Path(__file__).parents[2] / "systemd" / "bonedge.toml"
+    shipped = read_settings(path).watch
+    assert shipped.input == Path("/srv/bonedge/input")
+    everything = "\n".join(
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line
+        for line in path.read_text().split("\n")
+    )
+    uncommented = tomllib.loads(everything)["watch"]
+    known = set(WatchSettings.model_fields)
+    assert set(uncommented) == known
+    defaults = {name: value for name, value in uncommented.items() if name in _SHOWN_WITH_DEFAULT}
+    assert defaults == {name: getattr(WatchSettings(), name) for name in _SHOWN_WITH_DEFAULT}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -58,7 +88,13 @@ def test_what_is_demanded_of_bundles_is_read_and_options_win(tmp_path: Path) -> 
         ("[bundle]\nminimum_version = 1.2\n", "bundle.minimum_version"),
         ('[bundle]\nminimum_version = "newest"\n', "bundle.minimum_version: is not a version"),
         ('[bundle]\nkeys = "k.pub"\n', "bundle.keys: there is no such key"),
-        ("[watch]\n", "watch: there is no such key"),
+        ("[watches]\n", "watches: there is no such key"),
+        ("[watch]\nworkers = 0\n", "watch.workers"),
+        ("[watch]\nsettle_seconds = true\n", "watch.settle_seconds"),
+        ('[watch]\npoll = "never"\n', "watch.poll"),
+        ("[watch]\nmetrics_port = 0\n", "watch.metrics_port"),
+        ("[watch]\nkeep_days = -1\n", "watch.keep_days"),
+        ("[watch]\nkeep_disk_share = 1.5\n", "watch.keep_disk_share"),
         ("predict = 3\n", "predict"),
         ("[predict\n", "is not TOML"),
     ],

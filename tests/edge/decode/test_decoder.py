@@ -169,6 +169,14 @@ def test_memory_limit(dicom, saved):
         assert decoder.decode(large).source.rows == 6000
 
 
+def test_it_is_the_first_to_go_when_memory_runs_out(dicom, picture, saved):
+    """The out-of-memory killer would choose the daemon, which holds the models, and not the file's own process."""
+    path = saved(dicom(picture(20, 20, 0, 255, "u1")))
+    with Decoder() as decoder:
+        decoder.decode(path)
+        assert Path(f"/proc/{decoder.process_id}/oom_score_adj").read_text() == "900\n"
+
+
 def test_too_little_memory_to_start(saved):
     """A wrong setting would be reported as thousands of damaged pictures."""
     path = saved(b"anything")

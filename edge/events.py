@@ -1,0 +1,74 @@
+"""Events of the file system, as hints: whatever is lost here is found by the rescan."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers.inotify import InotifyObserver
+
+Hint = Callable[[str, bool], None]
+"""(path below the input folder, whether it was renamed into place)."""
+
+# Closing after writing and renaming end a file; its creation says nothing yet, and the rescan sees slow writers.
+_FILTER: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
+
+
+class Events(FileSystemEventHandler):
+    """An inotify watch on a folder and everything below it, until `close`."""
+
+    def __init__(self, root: Path, hint: Hint, on_folder: Callable[[], None]) -> None:
+        """Start watching.
+
+        Args:
+            root: the input folder.
+            hint: called from a thread of its own for each file that was closed after writing or renamed into place.
+            on_folder: called when a folder appeared, whose files may have raised no events.
+
+        Raises:
+            OSError: the folder is gone, or the kernel's limit of watches is reached.
+        """
+        # Its messages quote paths, which may name patients; what matters here is found by rescans.
+        logging.getLogger("watchdog").addHandler(logging.NullHandler())
+        logging.getLogger("watchdog").propagate = False
+        self._root = os.path.realpath(root)  # watchdog does not follow links, not even the first one
+        self._hint = hint
+        self._on_folder = on_folder
+        # Full events: a file moved in from elsewhere is told apart from one that is created.
+        self._observer = InotifyObserver(generate_full_events=True)
+        try:
+            self._observer.schedule(self, self._root, recursive=True, event_filter=_FILTER)
+            self._observer.start()
+        except OSError:
+            self._observer.on_thread_stop()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still watches: it stops when the folder itself goes."""
+        return self._observer.is_alive() and all(emitter.is_alive() for emitter in self._observer.emitters)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._observer.stop()
+        self._observer.join(5.0)
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Pass an event on; called by watchdog."""
+        if event.is_directory:
+            self._on_folder()
+            return
+        renamed = isinstance(event, FileMovedEvent)
+        path = os.fsdecode(event.dest_path if renamed else event.src_path)
+        if path.startswith(self._root + "/"):
+            self._hint(path[len(self._root) + 1 :], renamed)
