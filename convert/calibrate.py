@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bonedge.edge.crop import choose_region, crop
+from bonedge.edge.crop import choose_region, classifier_input
 from bonedge.edge.engines.networks import Networks
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.judge import feature_distance
@@ -62,7 +62,8 @@ def network_inputs(cases: Iterable[Case], networks: Networks, p: Preprocessing, 
         maps, features = networks.segment(prepared.segmenter_input)
         segmentation = read_maps(maps, features, prepared, case.source, decision)
         squares.append(prepared.segmenter_input)
-        crops.append(crop(prepared.working, choose_region(segmentation, prepared, p), p)[None])
+        region = choose_region(segmentation, prepared, p)
+        crops.append(classifier_input(prepared, segmentation.lesion_map, segmentation.bone_map, region, p)[None])
         pooled.append(features[0])
         fractions.append(segmentation.bone_fraction)
     return Inputs(tuple(squares), tuple(crops), np.stack(pooled), np.array(fractions))

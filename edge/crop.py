@@ -69,6 +69,25 @@ def crop(working: Pixels, region: BoundingBox, p: Preprocessing) -> Pixels:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
+def classifier_input(
+    prepared: Prepared, lesion_map: Pixels, bone_map: Pixels, region: BoundingBox, p: Preprocessing
+) -> Pixels:
+    """What the classifier is shown of `region`: float32 "side side 3".
+
+    Args:
+        prepared: the picture.
+        lesion_map: float32 "S S", the segmenter's, 0..1 on its own square.
+        bone_map: likewise.
+        region: in pixels of `prepared.working`.
+        p: `classifier_channels` says what the channels hold; each is (value - mean) / std, value 0..1.
+    """
+    picture = crop(prepared.working, region, p)
+    if p.classifier_channels == "grey":
+        return picture
+    maps = [prepared.letterbox.cut(one, region, p.classifier_side_px) for one in (lesion_map, bone_map)]
+    return np.stack([picture[:, :, 0], *((one - np.float32(p.mean)) / np.float32(p.std) for one in maps)], axis=2)
+
+
 def _square(box: BoundingBox, side: float) -> BoundingBox:
     whole = max(1, round(side))
     left = round((box.left + box.right - whole) / 2)

@@ -37,6 +37,8 @@ class Preprocessing(_Strict):
     clahe_tiles: int = Field(8, ge=1, le=32)
     segmenter_side_px: int = Field(256, ge=64, le=1024)
     classifier_side_px: int = Field(299, ge=64, le=1024)
+    classifier_channels: Literal["grey", "grey, lesion, bone"] = "grey"
+    """What the classifier's three channels hold: the picture three times, or beside it the segmenter's two maps."""
     mean: float = 0.5
     std: float = Field(0.25, gt=0)
     """Both networks see (grey - mean) / std, grey in 0..1; neither contains a normalisation layer."""

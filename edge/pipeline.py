@@ -8,7 +8,7 @@ from time import perf_counter
 
 from .bundle import Bundle
 from .classify import read_logits
-from .crop import choose_region, crop
+from .crop import choose_region, classifier_input
 from .engines import Networks
 from .geometry import clip_box, scale_box
 from .judge import judge
@@ -89,7 +89,10 @@ class Pipeline:
         segmentation = read_maps(maps, features, prepared, source, manifest.decision)
         segmented = self._clock()
         region = choose_region(segmentation, prepared, manifest.preprocessing)
-        logits = self.networks.classify(crop(prepared.working, region, manifest.preprocessing)[None])
+        shown = classifier_input(
+            prepared, segmentation.lesion_map, segmentation.bone_map, region, manifest.preprocessing
+        )
+        logits = self.networks.classify(shown[None])
         rows, columns = prepared.working.shape
         seen = clip_box(scale_box(region, source.columns / columns, source.rows / rows), source.rows, source.columns)
         classification = read_logits(logits, manifest.decision.temperature, seen)

@@ -22,6 +22,10 @@ _MARGIN = 1.4
 """A crop is cut this much larger before it is turned, so that turning brings picture, not black, into the corners."""
 
 
+_MISSED = 0.08
+"""Share of crops in which the lesion map is wiped out."""
+
+
 class Batches(Protocol):
     """What one epoch is made of."""
 
@@ -103,25 +107,24 @@ class ClassifierBatches:
         """A crop, and what is where in it: benign lesion, malignant lesion, long bone, each float32 "side side"."""
         rng = np.random.default_rng((self.seed, self.epoch, index))
         region = _grown(draw_region(self.cache, self.regions, index, rng, self.p), _MARGIN)
-        working, letterbox = self.cache.working_picture(index), self.cache.letterbox(index)
-        truth = [
-            letterbox.invert(square(array[index], array.shape[1]), *working.shape)
-            for array in (self.cache.lesion, self.cache.bone)
+        large = replace_side(self.p, round(_MARGIN * self.side))
+        letterbox = self.cache.letterbox(index)
+        squares = [self.cache.lesion[index], self.cache.bone[index], *np.moveaxis(self.regions.maps[index], 2, 0)]
+        planes = [
+            letterbox.cut(one.astype(np.float32) / np.float32(255), region, large.classifier_side_px) for one in squares
         ]
-        picture, *planes = (self._cut(plane, region) for plane in (working, *truth))
-        picture, planes = augment(picture, planes, rng, self.augmentation)
-        start = (picture.shape[0] - self.side) // 2
+        grey = crop(self.cache.working_picture(index), region, large)[:, :, 0]
+        grey = grey * np.float32(self.p.std) + np.float32(self.p.mean)
+        grey, planes = augment(grey, planes, rng, self.augmentation)
+        start = (grey.shape[0] - self.side) // 2
         inside = slice(start, start + self.side)
-        lesion, bone = (plane[inside, inside] for plane in planes)
-        grey = ((picture[inside, inside] - self.p.mean) / self.p.std).astype(np.float32)
+        lesion, bone, found, seen = (plane[inside, inside] for plane in planes)
+        shown = [grey[inside, inside], _doubted(found, rng), seen]
+        if self.p.classifier_channels == "grey":
+            shown = shown[:1] * 3
         label = int(self.cache.label[index])
-        maps = [lesion * np.float32(label == kind) for kind in (1, 2)] + [bone]
-        return np.repeat(grey[:, :, None], 3, axis=2), maps
-
-    def _cut(self, plane: Pixels, region: BoundingBox) -> Pixels:
-        """`region` of a plane of 0..1 by the code that cuts at run time, large enough to be turned."""
-        cut = crop(plane, region, replace_side(self.p, round(_MARGIN * self.side)))[:, :, 0]
-        return cut * np.float32(self.p.std) + np.float32(self.p.mean)
+        truth = [lesion * np.float32(label == kind) for kind in (1, 2)] + [bone]
+        return ((np.stack(shown, axis=2) - self.p.mean) / self.p.std).astype(np.float32), truth
 
     def _class_weights(self) -> Pixels:
         counts = np.bincount(self.cache.label[self.indices].astype(np.int64), minlength=3)[:3]
@@ -150,6 +153,12 @@ def for_keras(batches: Batches, workers: int = 2) -> Any:
             return batches.batch(number)
 
     return _Dataset(workers=workers, use_multiprocessing=False, max_queue_size=8)
+
+
+def _doubted(found: Pixels, rng: np.random.Generator) -> Pixels:
+    """The segmenter's lesion map as it might be on another picture: paler, or empty. Trust in it is to be learned."""
+    strength = 0.0 if rng.random() < _MISSED else rng.uniform(0.5, 1.1)
+    return np.clip(found * np.float32(strength), 0, 1)
 
 
 def _chosen(indices: NDArray[np.int64], seed: int, epoch: int, size: int, number: int) -> NDArray[np.int64]:

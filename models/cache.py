@@ -24,7 +24,7 @@ from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
 from bonedge.edge.files import write_whole
 from bonedge.edge.geometry import Letterbox, resize
 from bonedge.edge.manifest import Preprocessing
-from bonedge.edge.preprocess import prepare
+from bonedge.edge.preprocess import Prepared, prepare
 from bonedge.edge.records import CLASSES, BoundingBox, Label, Pixels
 
 from .datasets import Sample, SampleSet, picture_fingerprint, read_mask
@@ -60,6 +60,12 @@ class PictureCache:
         rows, columns = self.size[index]
         return self.working[index, :rows, :columns].astype(np.float32) / np.float32(255)
 
+    def prepared(self, index: int, p: Preprocessing) -> Prepared:
+        """Picture `index` as `prepare` made it."""
+        working, letterbox = self.working_picture(index), self.letterbox(index)
+        square = (letterbox.apply(working) - np.float32(p.mean)) / np.float32(p.std)
+        return Prepared(working, letterbox, square[None, :, :, None])
+
     def fingerprints(self) -> list[str]:
         """`picture_fingerprint` of every picture, sorted."""
         return sorted(
@@ -93,7 +99,11 @@ def open_cache(
         InvalidConfiguration: a picture or mask of the set cannot be read, or they do not match.
     """
     marker = folder / "cache.json"
-    wanted = {"layout": _LAYOUT, "data": data.fingerprint, "preprocessing": p.model_dump()}
+    wanted = {
+        "layout": _LAYOUT,
+        "data": data.fingerprint,
+        "preprocessing": p.model_dump(exclude={"classifier_channels"}),
+    }
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     arrays = _kept(folder, marker, digest, p)
     if arrays is None:

@@ -85,8 +85,8 @@ def fit_operation(
     lesion_threshold, lesion_dice = _best_lesion_threshold(maps, cache, validation)
     decision = Decision(lesion_threshold=lesion_threshold)
 
-    boxes, fractions = _run_time_regions(cache, validation, maps, features, p, decision)
-    logits = classifier_logits(classifier, cache, boxes, validation, p, p.classifier_side_px)
+    boxes, shown, fractions = _run_time_regions(cache, validation, maps, features, p, decision)
+    logits = classifier_logits(classifier, cache, boxes, shown, validation, p, p.classifier_side_px)
     temperature = best_temperature(logits, truths)
     region = BoundingBox(0, 0, 1, 1)
     probabilities = np.stack([read_logits(row[None], temperature, region).probabilities for row in logits])
@@ -114,7 +114,7 @@ def fit_operation(
     strangers = np.flatnonzero(~limb & cache.validation)
     if len(strangers):
         maps, features = segment_all(segmenter.predict_on_batch, cache, strangers, p)
-        _, fractions = _run_time_regions(cache, strangers, maps, features, p, decision)
+        _, _, fractions = _run_time_regions(cache, strangers, maps, features, p, decision)
         report["abstained_others"] = float(np.mean(_abstained(features, fractions, abstention)))
         far = [feature_distance(row, abstention) > abstention.maximum_distance for row in features]
         report["others_too_far"] = float(np.mean(far))
@@ -214,15 +214,17 @@ def _run_time_regions(
     features: Pixels,
     p: Preprocessing,
     decision: Decision,
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The square that the classifier is shown of each picture (int32 "k 4"), and its share of bone ("k")."""
+) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float64]]:
+    """The square that the classifier is shown of each picture (int32 "k 4"), the maps in it, and the share of bone."""
     boxes, fractions = np.zeros((len(indices), 4), np.int32), np.zeros(len(indices))
+    shown = np.zeros(maps.shape, np.uint8)
     for row, index in enumerate(indices):
         segmentation, prepared = read_segmentation(cache, int(index), maps[row], features[row], p, decision)
         region = choose_region(segmentation, prepared, p)
         boxes[row] = region.left, region.top, region.right, region.bottom
+        shown[row] = np.rint(255 * np.stack([segmentation.lesion_map, segmentation.bone_map], axis=2))
         fractions[row] = segmentation.bone_fraction
-    return boxes, fractions
+    return boxes, shown, fractions
 
 
 def _verdicts(probabilities: Pixels, decision: Decision) -> NDArray[np.int64]:

@@ -32,6 +32,8 @@ class Regions:
 
     predicted: NDArray[np.int32]
     """int32 "n thresholds 4": left, top, right, bottom of the square, working pixels."""
+    maps: NDArray[np.uint8]
+    """uint8 "n side side 2": lesion and long bone, probability 0..255 on the segmenter's square."""
 
 
 def read_segmentation(
@@ -47,11 +49,8 @@ def read_segmentation(
         p: how the picture was prepared.
         decision: thresholds.
     """
-    working = cache.working_picture(index)
-    letterbox = cache.letterbox(index)
-    square = (letterbox.apply(working) - np.float32(p.mean)) / np.float32(p.std)
-    prepared = Prepared(working, letterbox, square[None, :, :, None])
-    source = Source(sha256="", rows=working.shape[0], columns=working.shape[1])
+    prepared = cache.prepared(index, p)
+    source = Source(sha256="", rows=prepared.working.shape[0], columns=prepared.working.shape[1])
     return read_maps(maps[None], features[None], prepared, source, decision), prepared
 
 
@@ -77,6 +76,7 @@ def predict_regions(
     """Run the segmenter over every picture and keep where it would send the classifier."""
     count = len(cache.label)
     predicted = np.zeros((count, len(THRESHOLDS), 4), np.int32)
+    kept = np.zeros((*cache.picture.shape, 2), np.uint8)
     for start in range(0, count, 64):
         indices = np.arange(start, min(start + 64, count))
         maps, features = segment_all(segmenter, cache, indices, p)
@@ -86,8 +86,9 @@ def predict_regions(
                 found = read_segmentation(cache, int(index), picture_maps, picture_features, p, decision)
                 region = choose_region(*found, p)
                 predicted[index, number] = region.left, region.top, region.right, region.bottom
+            kept[index] = np.rint(255 * np.stack([found[0].lesion_map, found[0].bone_map], axis=2))
         on_progress(int(indices[-1]) + 1, count)
-    return Regions(predicted)
+    return Regions(predicted, kept)
 
 
 def draw_region(

@@ -35,6 +35,8 @@ from .regions import Regions, predict_regions
 from .segmenter import CHANNELS, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
 
+PREPROCESSING = Preprocessing(classifier_channels="grey, lesion, bone")
+"""Of the pair that is trained."""
 _RANGE_PENALTY = 1e-5
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)
@@ -100,7 +102,7 @@ def segmenter(
 ) -> None:
     """Train the U-Net; writes RUN/segmenter.keras, its log and its curves."""
     _quieten()
-    p = Preprocessing()
+    p = PREPROCESSING
     sides = _sides(stages, p.segmenter_side_px, 2 ** len(CHANNELS))
     phantoms, cache = _open(data, run, p)
     training, validation = np.flatnonzero(~cache.validation), np.flatnonzero(cache.validation)
@@ -147,7 +149,7 @@ def classifier(
 ) -> None:
     """Train EfficientNetB0 on what the trained segmenter finds; writes RUN/classifier.keras."""
     _quieten()
-    p = Preprocessing()
+    p = PREPROCESSING
     sides = _sides(stages, p.classifier_side_px, 1)
     build_classifier(64, weights=weights)  # a wrong file should fail now, not after the pictures are prepared
     phantoms, cache = _open(data, run, p)
@@ -178,7 +180,7 @@ def classifier(
 def operation(data: Path, run: Path) -> None:
     """Fit thresholds, temperature and abstention on the validation pictures; writes RUN/operation.json."""
     _quieten()
-    p = Preprocessing()
+    p = PREPROCESSING
     pair = [_load(run, name) for name in ("segmenter", "classifier")]
     phantoms, cache = _open(data, run, p)
     commands = [(run / f"{name}.command.txt").read_text().strip() for name in ("segmenter", "classifier")]

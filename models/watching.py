@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonedge.edge.crop import crop
+from bonedge.edge.crop import classifier_input
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.records import BoundingBox, Pixels
 
@@ -52,17 +52,27 @@ def segmenter_figures(
 
 
 def classifier_logits(
-    model: Any, cache: PictureCache, boxes: NDArray[np.int32], indices: NDArray[np.int64], p: Preprocessing, side: int
+    model: Any,
+    cache: PictureCache,
+    boxes: NDArray[np.int32],
+    maps: NDArray[np.uint8],
+    indices: NDArray[np.int64],
+    p: Preprocessing,
+    side: int,
 ) -> Pixels:
-    """Logits float32 "k 3" of the squares `boxes` (int32 "k 4", working pixels) of pictures `indices`."""
+    """Logits float32 "k 3" of the squares `boxes` (int32 "k 4", working pixels) of pictures `indices`.
+
+    `maps`: uint8 "k side side 2", lesion and bone as the segmenter found them, 0..255.
+    """
     at_side = replace_side(p, side)
     logits = []
     for start in range(0, len(indices), _BATCH):
         rows = range(start, min(start + _BATCH, len(indices)))
-        crops = [
-            crop(cache.working_picture(int(indices[row])), BoundingBox(*(int(v) for v in boxes[row])), at_side)
-            for row in rows
-        ]
+        crops = []
+        for row in rows:
+            lesion, bone = np.moveaxis(maps[row].astype(np.float32) / np.float32(255), 2, 0)
+            region = BoundingBox(*(int(v) for v in boxes[row]))
+            crops.append(classifier_input(cache.prepared(int(indices[row]), p), lesion, bone, region, at_side))
         answer = model.predict_on_batch(np.stack(crops))
         logits.append(np.asarray(answer["logits"] if isinstance(answer, dict) else answer, np.float32))
     return np.concatenate(logits)
@@ -72,7 +82,9 @@ def classifier_figures(
     model: Any, cache: PictureCache, regions: Regions, indices: NDArray[np.int64], p: Preprocessing, side: int
 ) -> dict[str, float]:
     """Negative log-likelihood, three-class macro-F1, accuracy of tumour against normal, on predicted regions."""
-    logits = classifier_logits(model, cache, regions.predicted[indices, 0], indices, p, side).astype(np.float64)
+    logits = classifier_logits(
+        model, cache, regions.predicted[indices, 0], regions.maps[indices], indices, p, side
+    ).astype(np.float64)
     truths = cache.label[indices].astype(np.int64)
     logits -= logits.max(axis=1, keepdims=True)
     logarithms = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonedge.edge.crop import bone_region, choose_region, crop, lesion_region
+from bonedge.edge.crop import bone_region, choose_region, classifier_input, crop, lesion_region
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import prepare
 from bonedge.edge.records import BoundingBox, Lesion, Radiograph, Segmentation, Source
@@ -74,3 +74,33 @@ def test_channels_are_equal_and_scale_is_kept() -> None:
     assert (cut[:, :, 0] == cut[:, :, 1]).all()
     assert (cut[:, :, 0] == cut[:, :, 2]).all()
     np.testing.assert_allclose(cut[:, :, 0] * P.std + P.mean, ramp, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1280, 960), (600, 900), (400, 400)])
+def test_maps_lie_over_the_picture_that_they_were_made_of(shape: tuple[int, int]) -> None:
+    """If it failed, the classifier would be told of a lesion beside the one that it sees."""
+    rows, columns = shape
+    down, across = np.mgrid[:rows, :columns]
+    disc = np.hypot(down - 0.4 * rows, across - 0.55 * columns) < 0.12 * min(shape)
+    # A soft slope around it keeps the grey window from being drawn from the disc alone.
+    pixels = np.where(disc, 1.0, 0.2 + 0.2 * down / rows).astype(np.float32)
+    p = Preprocessing(median_px=0, clahe_clip=0, classifier_channels="grey, lesion, bone")
+    prepared = prepare(Radiograph(pixels, Source("0" * 64, rows, columns)), p)
+    height, width = prepared.working.shape
+    seen = prepared.letterbox.apply((prepared.working > 0.9).astype(np.float32))
+    region = BoundingBox(int(0.2 * width), int(0.1 * height), int(0.2 * width) + 300, int(0.1 * height) + 300)
+    shown = classifier_input(prepared, seen, np.zeros_like(seen), region, p) * 0.25 + 0.5
+    assert shown.shape == (299, 299, 3)
+    assert shown.dtype == np.float32
+    grey, lesion, bone = np.moveaxis(shown, 2, 0)
+    overlap = 2 * ((grey > 0.9) & (lesion > 0.5)).sum() / ((grey > 0.9).sum() + (lesion > 0.5).sum())
+    assert overlap > 0.95
+    assert np.abs(bone).max() < 1e-6
+
+
+def test_without_maps_the_picture_is_shown_three_times() -> None:
+    """If it failed, a classifier that was trained on pictures alone would be shown something else."""
+    prepared = prepare(Radiograph(np.random.default_rng(1).random((64, 64)).astype(np.float32), Source("0", 64, 64)), P)
+    region = BoundingBox(0, 0, 64, 64)
+    map_ = np.ones((256, 256), np.float32)
+    assert np.array_equal(classifier_input(prepared, map_, map_, region, P), crop(prepared.working, region, P))

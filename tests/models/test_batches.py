@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonedge.edge.crop import crop
+from bonedge.edge.crop import classifier_input, crop
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.records import BoundingBox
 from bonedge.models.augmentation import Augmentation
@@ -33,7 +33,9 @@ def regions(cache: PictureCache) -> Regions:
     for index, (rows, columns) in enumerate(cache.size):
         predicted[index] = 0, 0, max(rows, columns), max(rows, columns)
         predicted[index, 1:] = columns // 4, rows // 4, columns // 4 + 120, rows // 4 + 120
-    return Regions(predicted)
+    # The truth, half as sure as it could be, in place of what a segmenter would find.
+    maps = np.stack([cache.lesion // 2, cache.bone], axis=3)
+    return Regions(predicted, maps)
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +164,28 @@ def test_the_classifier_sees_the_region_as_the_runtime_cuts_it(
         shifted = BoundingBox(region.left + moved, region.top + moved, region.right + moved, region.bottom + moved)
         assert np.abs(wanted - shown).mean() < 0.2
         assert difference(region) < difference(shifted)
+
+
+def test_the_maps_beside_the_crop_are_the_runtimes(cache: PictureCache, regions: Regions, p: Preprocessing) -> None:
+    """If it failed, the classifier would learn to read maps that lie elsewhere than at run time."""
+    with_maps = p.model_copy(update={"classifier_channels": "grey, lesion, bone"})
+    tumours = np.flatnonzero((cache.label == 1) | (cache.label == 2))
+    side = 128
+    settings = {"side": side, "size": len(tumours), "augmentation": UNCHANGED}
+    inputs, _ = of_classifier(cache, regions, with_maps, tumours, **settings).batch(0)
+    order = np.random.default_rng((SEED, 0)).permutation(tumours)
+    wiped = 0
+    for index, shown in zip(order, inputs, strict=True):
+        region = draw_region(cache, regions, int(index), np.random.default_rng((SEED, 0, int(index))), with_maps)
+        lesion, bone = (regions.maps[index][..., c].astype(np.float32) / 255 for c in (0, 1))
+        prepared = cache.prepared(int(index), with_maps)
+        wanted = classifier_input(prepared, lesion, bone, region, replace_side(with_maps, side)) * p.std + p.mean
+        found = shown * p.std + p.mean
+        assert np.abs(wanted[..., 2] - found[..., 2]).mean() < 0.02
+        outside = wanted[..., 1] < 0.01
+        assert found[..., 1][outside].max(initial=0) < 0.3
+        wiped += bool(wanted[..., 1].max() > 0.3 and found[..., 1].max() < 0.01)
+    assert wiped < len(tumours) / 2
 
 
 def test_targets_are_smoothed_and_classes_weigh_alike(cache: PictureCache, regions: Regions, p: Preprocessing) -> None:

@@ -32,7 +32,8 @@ def without_progress(done: int, total: int) -> None:
 
 
 def draws(cache: PictureCache, index: int, p: Preprocessing, predicted: Any, count: int = DRAWS) -> list[BoundingBox]:
-    regions = Regions(np.broadcast_to(np.asarray(predicted, np.int32), (len(cache.label), len(THRESHOLDS), 4)))
+    boxes = np.broadcast_to(np.asarray(predicted, np.int32), (len(cache.label), len(THRESHOLDS), 4))
+    regions = Regions(boxes, np.zeros((*cache.picture.shape, 2), np.uint8))
     return [draw_region(cache, regions, index, np.random.default_rng((index, n)), p) for n in range(count)]
 
 

@@ -77,7 +77,9 @@ def test_classifier_figures_by_hand(cache: PictureCache, p: Preprocessing) -> No
     boxes[:, 0] = 10, 10, 90, 90
     boxes[:, 1:] = 0, 0, 20, 20
     network = Answers(np.log(probabilities).astype(np.float32))
-    figures = classifier_figures(network, cache, Regions(boxes), chosen, p, 64)
+    figures = classifier_figures(
+        network, cache, Regions(boxes, np.zeros((*cache.picture.shape, 2), np.uint8)), chosen, p, 64
+    )
     assert figures["validation_loss"] == pytest.approx(-np.log([0.7, 0.5, 0.3, 0.2]).mean(), rel=1e-5)
     assert figures["tumour_accuracy"] == 0.75
     # normal: 1 right of 1, called twice; benign: 1 of 1, called twice; malignant: none.
@@ -93,5 +95,5 @@ def test_logits_keep_the_order_of_the_pictures(cache: PictureCache, p: Preproces
     """If it failed, beyond the first batch pictures would be judged by their neighbours' logits."""
     rows = np.arange(30 * 3, dtype=np.float32).reshape(30, 3)
     boxes = np.tile(np.array([0, 0, 50, 50], np.int32), (30, 1))
-    given = classifier_logits(Answers(rows), cache, boxes, np.arange(30), p, 64)
+    given = classifier_logits(Answers(rows), cache, boxes, np.zeros((30, 256, 256, 2), np.uint8), np.arange(30), p, 64)
     assert np.array_equal(given, rows)
