@@ -199,7 +199,7 @@ def operation(data: Path, run: Path) -> None:
 def _copy_weights(trained: Any, final: Any, leave: Collection[str] = ()) -> None:
     """What was trained is another view of the network; layers of the same name hold the same weights."""
     for layer in trained.layers:
-        if layer.name not in leave:
+        if layer.get_weights() and layer.name not in leave:
             final.get_layer(layer.name).set_weights(layer.get_weights())
 
 

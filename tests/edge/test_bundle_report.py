@@ -46,6 +46,8 @@ def test_the_document_says_what_would_be_loaded(documented: Bundle) -> None:
             "precision": "fp32",
             "segmenter": ["segmenter.xml", "segmenter.bin"],
             "classifier": ["classifier.xml", "classifier.bin"],
+            "segmenter_recipe": "",
+            "classifier_recipe": "",
         }
     ]
     assert set(document["files"]) == set(documented.contents)
