@@ -183,7 +183,8 @@ def test_the_maps_beside_the_crop_are_the_runtimes(cache: PictureCache, regions:
         found = shown * p.std + p.mean
         assert np.abs(wanted[..., 2] - found[..., 2]).mean() < 0.02
         outside = wanted[..., 1] < 0.01
-        assert found[..., 1][outside].max(initial=0) < 0.3
+        # Two grids differ by a pixel at edges; a map that lies elsewhere differs by whole lesions.
+        assert found[..., 1][outside].mean() < 0.01
         wiped += bool(wanted[..., 1].max() > 0.3 and found[..., 1].max() < 0.01)
     assert wiped < len(tumours) / 2
 
