@@ -11,6 +11,7 @@ from bonedge.edge.files import write_whole
 
 from .evidence import Evidence
 from .gates import GATES, GateResult, Ruling, title
+from .progress import verdict
 from .search import Judged, PairJudged
 from .worst import picture, worst
 
@@ -41,8 +42,13 @@ def refuse(evidence: Evidence, passport: dict[str, Any], page: str) -> GateFaile
             names.append(f"case-{place}-{case.case.stratum.replace(' ', '-')}.png")
             write_whole(folder / names[-1], picture(case, evidence.bench, closest))
     gate = _first_broken(closest.gates) if closest else None
-    what = "no candidate could be run" if gate is None or closest is None else _sentence(gate, _name(closest))
-    advice = "see report.html" if gate is None else _ADVICE[gate.ruling]
+    advice = "allow a slower rung with --slowest, or see report.html" if gate is None else _ADVICE[gate.ruling]
+    if closest is None:
+        what = "nothing was tried"
+    elif gate is None:
+        what = f"{_name(closest)}: {verdict(closest)}"
+    else:
+        what = _sentence(gate, _name(closest))
     pictures = f" Worst cases: {', '.join(names)}." if names else ""
     return GateFailed(
         f"no {' and no '.join(missing)} candidate passed the gates, so no bundle was written: {what}. "
@@ -51,11 +57,15 @@ def refuse(evidence: Evidence, passport: dict[str, Any], page: str) -> GateFaile
 
 
 def _closest(evidence: Evidence, engine: str) -> Judged | PairJudged | None:
-    """Of the pairs, or else of the single candidates, the one with the fewest broken gates."""
+    """Of the pairs, or else of the single candidates, the one with the fewest broken gates; what runs first."""
     pairs = [one for one in evidence.tried if one.segmenter.engine == engine]
-    alone = [one for one in evidence.judged if one.candidate.engine == engine and one.gates]
-    found: Sequence[Judged | PairJudged] = pairs or [one for one in alone if not one.passed]
-    return min(found, key=lambda one: sum(not gate.passed for gate in one.gates), default=None)
+    alone = [one for one in evidence.judged if one.candidate.engine == engine and not one.passed]
+    found: Sequence[Judged | PairJudged] = pairs or alone
+
+    def distance(one: Judged | PairJudged) -> tuple[bool, int]:
+        return isinstance(one, Judged) and one.refusal is not None, sum(not gate.passed for gate in one.gates)
+
+    return min(found, key=distance, default=None)
 
 
 def _first_broken(gates: Sequence[GateResult]) -> GateResult | None:

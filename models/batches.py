@@ -158,7 +158,7 @@ def for_keras(batches: Batches, workers: int = 2) -> Any:
 def _doubted(found: Pixels, rng: np.random.Generator) -> Pixels:
     """The segmenter's lesion map as it might be on another picture: paler, or empty. Trust in it is to be learned."""
     strength = 0.0 if rng.random() < _MISSED else rng.uniform(0.5, 1.1)
-    return np.clip(found * np.float32(strength), 0, 1)
+    return np.asarray(np.clip(found * np.float32(strength), 0, 1), np.float32)
 
 
 def _chosen(indices: NDArray[np.int64], seed: int, epoch: int, size: int, number: int) -> NDArray[np.int64]:
