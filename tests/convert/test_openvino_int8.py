@@ -64,3 +64,12 @@ def test_holds_int8_weights_between_fake_quantizers(
     assert stored["i8"] >= layers
     _, before = serialize(exported[name].openvino)
     assert len(weights) < 0.35 * len(before)
+
+
+def test_the_same_inputs_give_the_same_weights(exported: dict[str, Exported]) -> None:
+    """If it failed, a bundle could not be made again from what its passport names."""
+    rng = np.random.default_rng(8)
+    for name, channels in (("segmenter", 1), ("classifier", 3)):
+        samples = [rng.normal(size=(1, 64, 64, channels)).astype(np.float32) for _ in range(4)]
+        first, second = (serialize(quantize(exported[name], samples, Estimator.MSE).without(())) for _ in range(2))
+        assert first[1] == second[1]
