@@ -19,9 +19,8 @@ from bonedge.calibration.phantom.records import Regime
 from bonedge.calibration.production import produce
 from bonedge.edge.decode import decode_bytes
 from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
-from bonedge.edge.geometry import Letterbox
 from bonedge.edge.manifest import Preprocessing
-from bonedge.edge.preprocess import Prepared, prepare
+from bonedge.edge.preprocess import Prepared, letterboxed, prepare
 from bonedge.edge.records import CLASSES, Label, Mask, Source
 from bonedge.models.datasets import PhantomSet, Sample, picture_fingerprint, read_mask
 
@@ -52,10 +51,7 @@ class Case:
 
     def prepared(self, p: Preprocessing) -> Prepared:
         """What `bonedge.edge.preprocess.prepare` made of it."""
-        working = self.grey.astype(np.float32) / np.float32(255)
-        letterbox = Letterbox.fit(working.shape[0], working.shape[1], p.segmenter_side_px)
-        square = (letterbox.apply(working) - np.float32(p.mean)) / np.float32(p.std)
-        return Prepared(working, letterbox, square[None, :, :, None])
+        return letterboxed(self.grey.astype(np.float32) / np.float32(255), p)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,10 +23,10 @@ from .evidence import Evidence, Request, tools
 from .export import Exported, export
 from .finished import Finished
 from .ladder import Workshop
-from .passport import passport_of
+from .passport import PASSPORT, as_file, passport_of
 from .progress import Steps
 from .refusal import refuse
-from .report import report_page
+from .report import REPORT, report_page
 from .search import Bench, Climb, Judged, PairJudged, choose_pair
 from .trained import MODEL_CARD, TrainedPair
 from .trial import answers, keras_network, pipeline
@@ -37,7 +36,6 @@ CALIBRATION_SEED, VALIDATION_SEED = 910_001, 910_002
 """Of the phantoms that are simulated when no set is given; moved on when a training used them."""
 _REPAIR_PICTURES = 1000
 """At most so many are used for fine-tuning."""
-PASSPORT, REPORT = "passport.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def convert(request: Request, steps: Steps) -> Conversion:
         page = report_page(evidence, passport)
     if len(chosen) < len(request.engines):
         raise refuse(evidence, passport, page)
-    extra = {PASSPORT: (json.dumps(passport, indent=1) + "\n").encode(), REPORT: page.encode()}
+    extra = {PASSPORT: as_file(passport), REPORT: page.encode()}
     if ready.trained.card is not None:
         extra[MODEL_CARD] = ready.trained.card
     manifest, contents = assemble(

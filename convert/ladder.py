@@ -31,6 +31,7 @@ _OBSERVED = 64
 _JUDGED = 24
 """Calibration inputs on which the sensitivity of each layer is measured."""
 _DRIFT = 8
+"""Calibration inputs on which fp32 and int8 are compared layer by layer."""
 _MIXED = (2, 4, 8, 16, 32)
 """How many layers are left in float, one rung after the other."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from .progress import verdict
 from .search import Judged, PairJudged
 from .trial import Answer
 
+PASSPORT = "passport.json"
 SCHEMA_VERSION = 1
 _FLAGS = (
     "avx2",
@@ -73,6 +75,11 @@ def passport_of(evidence: Evidence) -> dict[str, Any]:
             "with them the order among candidates of one speed, are this machine's."
         ),
     }
+
+
+def as_file(passport: dict[str, Any]) -> bytes:
+    """The content of `PASSPORT`."""
+    return (json.dumps(passport, indent=1) + "\n").encode()
 
 
 def summary(evidence: Evidence) -> dict[str, Any]:

@@ -60,12 +60,12 @@ def drift(tables: Mapping[NetworkName, Mapping[str, float]]) -> bytes:
     """Signal to noise along the layers of both networks."""
     figure, panels = _figure(2, (9.6, 3.2))
     for axes, network in zip(panels, NETWORKS, strict=True):
-        values = list(tables[network].values())
+        names, values = list(tables[network]), list(tables[network].values())
         axes.plot(range(1, len(values) + 1), values, ".-", color="#2b5d8a", linewidth=1)
         if values:
             low = int(np.argmin(values))
             axes.annotate(
-                list(tables[network])[low].split("/")[-2 if "/" in list(tables[network])[low] else -1],
+                names[low].split("/")[-2 if "/" in names[low] else -1],
                 (low + 1, values[low]), (0, -12), textcoords="offset points", fontsize=7, ha="center",
             )  # fmt: skip
         axes.set(title=network, xlabel="layer, from the input on", ylabel="signal to noise, dB")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,9 @@ from bonedge.edge.files import write_whole
 
 from .evidence import Evidence
 from .gates import GATES, GateResult, Ruling, title
+from .passport import PASSPORT, as_file
 from .progress import verdict
+from .report import REPORT
 from .search import Judged, PairJudged
 from .worst import picture, worst
 
@@ -32,8 +33,8 @@ def refuse(evidence: Evidence, passport: dict[str, Any], page: str) -> GateFaile
     output = evidence.request.output
     folder = output.with_name(f"{output.name}-refused")
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "passport.json", (json.dumps(passport, indent=1) + "\n").encode())
-    write_whole(folder / "report.html", page.encode())
+    write_whole(folder / PASSPORT, as_file(passport))
+    write_whole(folder / REPORT, page.encode())
     missing = [e for e in evidence.request.engines if e not in {one.segmenter.engine for one in evidence.chosen}]
     closest = _closest(evidence, missing[0])
     names = []

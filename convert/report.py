@@ -18,6 +18,7 @@ from .gates import GateResult, Outcome, title
 from .search import PairJudged
 from .worst import Changed, picture, worst
 
+REPORT = "report.html"
 _PICTURES = 6
 """Of the cases that changed most, per chosen pair."""
 

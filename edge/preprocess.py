@@ -49,7 +49,11 @@ def prepare(radiograph: Radiograph, p: Preprocessing) -> Prepared:
     Never fails and never yields a NaN: a flat picture becomes an even black one. The result does not change
     when all greys of the input are scaled or shifted alike.
     """
-    working = _equalize(_window(_shrink(radiograph.pixels, p.working_long_side_px), p), p)
+    return letterboxed(_equalize(_window(_shrink(radiograph.pixels, p.working_long_side_px), p), p), p)
+
+
+def letterboxed(working: Pixels, p: Preprocessing) -> Prepared:
+    """A working picture (float32 "h w", 0..1) with the segmenter's input: the last step of `prepare`, by itself."""
     letterbox = Letterbox.fit(working.shape[0], working.shape[1], p.segmenter_side_px)
     square = (letterbox.apply(working) - np.float32(p.mean)) / np.float32(p.std)
     return Prepared(working, letterbox, square[None, :, :, None])

@@ -24,7 +24,7 @@ from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
 from bonedge.edge.files import write_whole
 from bonedge.edge.geometry import Letterbox, resize
 from bonedge.edge.manifest import Preprocessing
-from bonedge.edge.preprocess import Prepared, prepare
+from bonedge.edge.preprocess import Prepared, letterboxed, prepare
 from bonedge.edge.records import CLASSES, BoundingBox, Label, Pixels
 
 from .datasets import Sample, SampleSet, picture_fingerprint, read_mask
@@ -62,9 +62,7 @@ class PictureCache:
 
     def prepared(self, index: int, p: Preprocessing) -> Prepared:
         """Picture `index` as `prepare` made it."""
-        working, letterbox = self.working_picture(index), self.letterbox(index)
-        square = (letterbox.apply(working) - np.float32(p.mean)) / np.float32(p.std)
-        return Prepared(working, letterbox, square[None, :, :, None])
+        return letterboxed(self.working_picture(index), p)
 
     def fingerprints(self) -> list[str]:
         """`picture_fingerprint` of every picture, sorted."""
