@@ -65,15 +65,9 @@ def expose(paths: Paths, exposure: Exposure, spacing_mm: float, rng: np.random.G
     Beer-Lambert per energy, scatter as a wide blur of what was absorbed, quantum noise with Poisson variance
     (its Gaussian limit: tens of photons and more), part of it after the optical blur.
     """
-    primary: Field = np.zeros_like(paths.soft)
-    for weight, soft, fat, mineral, metal in zip(
-        ENERGY_WEIGHTS, SOFT_PER_MM, FAT_PER_MM, MINERAL_PER_MM, METAL_PER_MM, strict=True
-    ):
-        depth = paths.soft * np.float32(soft) + paths.fat * np.float32(fat)
-        depth += paths.mineral * np.float32(mineral - soft) + paths.metal * np.float32(metal)
-        primary += np.float32(weight) * np.exp(-depth)
-    scattered = _wide_blur(primary * (1 - primary), exposure.scatter_mm / spacing_mm) * np.float32(exposure.scatter)
-    signal: Field = np.asarray(primary + scattered, np.float32)
+    unscattered = primary(paths)
+    scattered = _wide_blur(unscattered * (1 - unscattered), exposure.scatter_mm / spacing_mm)
+    signal: Field = np.asarray(unscattered + scattered * np.float32(exposure.scatter), np.float32)
     sigma = exposure.blur_mm / spacing_mm
     if sigma > 0.2:
         signal = np.asarray(cv2.GaussianBlur(signal, (0, 0), sigma), np.float32)
@@ -81,6 +75,18 @@ def expose(paths: Paths, exposure: Exposure, spacing_mm: float, rng: np.random.G
     softened = cv2.GaussianBlur(grain, (0, 0), 0.6)
     noise = np.sqrt(np.maximum(signal, 1e-4) / np.float32(exposure.photons)) * (0.6 * grain + 0.9 * softened)
     return np.asarray(np.clip(signal + noise, 1e-4, 1.0), np.float32)
+
+
+def primary(paths: Paths) -> Field:
+    """Energy that passes without being scattered, relative to the open beam, 0..1: Beer and Lambert, per energy."""
+    passed: Field = np.zeros_like(paths.soft)
+    for weight, soft, fat, mineral, metal in zip(
+        ENERGY_WEIGHTS, SOFT_PER_MM, FAT_PER_MM, MINERAL_PER_MM, METAL_PER_MM, strict=True
+    ):
+        depth = paths.soft * np.float32(soft) + paths.fat * np.float32(fat)
+        depth += paths.mineral * np.float32(mineral - soft) + paths.metal * np.float32(metal)
+        passed += np.float32(weight) * np.exp(-depth)
+    return passed
 
 
 def _wide_blur(field: Field, sigma_px: float) -> Field:

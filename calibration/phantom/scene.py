@@ -11,8 +11,9 @@ from bonedge.edge.records import Label, Mask
 
 from . import confusables
 from .anatomy import Bone, Limb, build_limb
+from .conspicuity import LEAST_CONSPICUITY, Change, conspicuity
 from .geometry import Chord, Field, Frame, union_length
-from .lesions import FAMILIES, Lesion, chondroid_mm, destroyed, draw_lesion, matrix_fraction, outline
+from .lesions import FAMILIES, Family, Lesion, chondroid_mm, destroyed, draw_lesion, matrix_fraction, outline
 from .physics import Paths, expose, random_exposure
 from .records import Regime, Region, Scene
 from .texture import noise, smoothstep, trabeculae
@@ -45,6 +46,8 @@ class Shadow:
     """Lean tissue beyond the limb's own (a mass), mm."""
     silhouette: Mask
     lesion: Mask
+    healthy: Field | None = None
+    """`mineral` as it would be without the lesion."""
 
 
 def limb_scene(rng: np.random.Generator, label: Label, regime: Regime, size: int) -> Scene:
@@ -57,12 +60,25 @@ def limb_scene(rng: np.random.Generator, label: Label, regime: Regime, size: int
         size: long side, pixels.
     """
     patient = _draw_patient(rng, label, regime)
+    while True:
+        scene, seen = _radiograph(rng, patient, label, regime, size)
+        if seen >= LEAST_CONSPICUITY[regime]:
+            return scene
+        # Another patient with the same kind of lesion: the families stay in proportion.
+        patient = _draw_patient(rng, label, regime, patient.lesion.family if patient.lesion else None)
+
+
+def _radiograph(
+    rng: np.random.Generator, patient: Patient, label: Label, regime: Regime, size: int
+) -> tuple[Scene, float]:
+    """A patient's scene, and how conspicuous the lesion is in it (infinite when there is none)."""
     spacing = patient.limb.length_mm / size
     frame = _rays(rng, patient.limb, size, spacing)
     soft, fat = _soft_tissue(rng, patient.limb, frame, spacing)
     mineral = np.zeros_like(soft)
     bones = np.zeros(soft.shape, np.bool_)
     lesion = np.zeros(soft.shape, np.bool_)
+    change = Change(np.zeros_like(soft), np.zeros_like(soft), bones)
     for bone in patient.limb.bones:
         diseased = patient if bone is patient.host else None
         shadow = _shadow(rng, bone, patient.limb, frame, spacing, diseased)
@@ -73,15 +89,19 @@ def limb_scene(rng: np.random.Generator, label: Label, regime: Regime, size: int
         if bone.name in LONG_BONES:
             bones |= shadow.silhouette
         lesion |= shadow.lesion
+        if shadow.healthy is not None:
+            change = Change(shadow.mineral - shadow.healthy, shadow.outside_soft, shadow.healthy > 0)
     paths = Paths(soft, fat, mineral, np.zeros_like(soft))
-    signal = expose(paths, random_exposure(rng), spacing, rng)
+    exposure = random_exposure(rng)
+    signal = expose(paths, exposure, spacing, rng)
+    seen = conspicuity(paths, change, lesion, exposure, spacing) if patient.lesion else np.inf
     family = patient.lesion.family.name if patient.lesion else patient.confusable
     semiology = patient.lesion.semiology if patient.lesion else {}
-    return Scene(signal, lesion, bones, spacing, label, patient.limb.region, family, regime, semiology)
+    return Scene(signal, lesion, bones, spacing, label, patient.limb.region, family, regime, semiology), seen
 
 
-def _draw_patient(rng: np.random.Generator, label: Label, regime: Regime) -> Patient:
-    """A person whose field shows a place where the wanted thing can be."""
+def _draw_patient(rng: np.random.Generator, label: Label, regime: Regime, wanted: Family | None = None) -> Patient:
+    """A person whose field shows a place where the wanted thing can be; `wanted`: of this family."""
     while True:
         region = Region(rng.choice([region.value for region in REGIONS], p=[0.36, 0.22, 0.2, 0.22]))
         limb = build_limb(rng, region)
@@ -97,7 +117,7 @@ def _draw_patient(rng: np.random.Generator, label: Label, regime: Regime) -> Pat
                 return Patient(limb, host, float(rng.uniform(low, high)), None, confusable)
             continue
         families = [family for family in FAMILIES if family.malignant is (label is Label.MALIGNANT)]
-        family = families[int(rng.integers(len(families)))]
+        family = wanted or families[int(rng.integers(len(families)))]
         if family.young and limb.age > 25 and rng.random() < 0.8:
             continue
         if family.name == "giant cell tumour" and limb.age < 17:
@@ -195,6 +215,7 @@ def _shadow(
         missing, dense = np.maximum(missing, gap), dense + rim
     shadow = Shadow(np.zeros_like(fraction), np.zeros_like(fraction), outer_mm > 0, np.zeros(fraction.shape, np.bool_))
     if patient and patient.lesion:
+        shadow.healthy = ((outer_mm - medulla_mm) + (fraction + dense) * medulla_mm) * (1 - missing)
         return _diseased(rng, bone, frame, spacing, patient, outer, inner, fraction + dense, missing, across, shadow)
     if patient:
         along = frame.z - np.float32(patient.at_mm)
