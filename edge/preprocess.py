@@ -128,8 +128,19 @@ def _shutters(own: Pixels) -> tuple[Mask, Mask]:
     rim = np.ones((_RIM_PX, _RIM_PX), np.uint8)
     shutter = cv2.dilate(found[1:-1, 1:-1], rim).astype(np.bool_)
     if white.any():
+        white &= ~_field(~white)
         white = cv2.dilate(white.astype(np.uint8), rim).astype(np.bool_) & (own >= _BRIGHT_CORNER - 0.1)
     return shutter, white
+
+
+def _field(unshuttered: Mask) -> Mask:
+    """The convex hull of the largest piece: blades are straight, so what is inside is burnt-out bone, not shutter."""
+    inside = cv2.erode(unshuttered.astype(np.uint8), np.ones((_RIM_PX, _RIM_PX), np.uint8))
+    outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    field = np.zeros(unshuttered.shape, np.uint8)
+    if outlines:
+        cv2.fillConvexPoly(field, cv2.convexHull(max(outlines, key=cv2.contourArea)), 1)
+    return field.astype(np.bool_)
 
 
 def _equalize(grey: NDArray[np.uint8], p: Preprocessing) -> Pixels:

@@ -103,6 +103,18 @@ def test_white_shutters_are_shown_black(turn_degrees: float) -> None:
     assert prepared.working[outside == 1].max() < 0.05
 
 
+def test_a_burnt_out_bone_that_touches_a_white_shutter_stays() -> None:
+    """If it failed, the bone, and a lesion in it, would be blacked out together with the border."""
+    rows, columns = 500, 360
+    field = limb(rows, columns) * 0.5
+    shaft = slice(160, 200)
+    field[60:400, shaft] = 1.0
+    field[:60] = 1.0
+    working = prepare(radiograph(field), Preprocessing(clahe_clip=0, median_px=0)).working
+    assert working[:50].max() < 0.05
+    assert working[80:390, 165:195].min() > 0.9
+
+
 def test_a_lead_marker_does_not_set_the_window() -> None:
     """If it failed, the letter L on the film would darken all bones."""
     p = Preprocessing(clahe_clip=0)
