@@ -159,7 +159,7 @@ def _size(lesion: Lesion) -> str:
 
 
 def _banner(examination: Examination, width: int, unit: float) -> Canvas:
-    """The label, what speaks for it, and the other probabilities or the reasons for saying nothing."""
+    """The label and the probabilities, or the reasons for saying nothing."""
     verdict, edge = examination.verdict, round(18 * unit)
     room = width - 2 * edge
     lines: list[tuple[_Text, _Colour]]
@@ -171,11 +171,13 @@ def _banner(examination: Examination, width: int, unit: float) -> Canvas:
             for line in _wrap(reason, 16 * unit, room)
         ]
     else:
-        head = _Text.fitted(
-            f"{verdict.label.value.upper()}  {verdict.probabilities[verdict.label]:.0%}", 30 * unit, room, 1.5
+        head = _Text.fitted(verdict.label.value.upper(), 30 * unit, room, 1.5)
+        p = verdict.probabilities
+        # What the operating point is applied to comes first: a verdict may be the less likely class.
+        figures = (
+            f"tumour {1 - p[Label.NORMAL]:.0%}   (benign {p[Label.BENIGN]:.0%}, malignant {p[Label.MALIGNANT]:.0%})"
         )
-        others = [f"{label.value} {p:.0%}" for label, p in verdict.probabilities.items() if label is not verdict.label]
-        lines = [(_Text.fitted("   ".join(others), 16 * unit, room), _QUIET)]
+        lines = [(_Text.fitted(figures, 16 * unit, room), _QUIET)]
     step = round(27 * unit)
     canvas = _paper(edge + head.height + step * len(lines) + edge, width)
     cv2.rectangle(canvas, (0, 0), (max(4, round(7 * unit)), canvas.shape[0]), _COLOURS[verdict.label], -1)

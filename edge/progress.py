@@ -13,7 +13,7 @@ import click
 from .errors import BonedgeError
 from .records import NOTICE
 
-_HEADINGS = ("file", "verdict", "probability", "lesion mm", "ms", "result")
+_HEADINGS = ("file", "verdict", "p(tumour)", "lesion mm", "ms", "result")
 _PREFIX = 8
 """So many digits of a result's name tell the results of one folder apart."""
 
@@ -163,7 +163,8 @@ def row(path: Path, document: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         shown(path),
         label,
-        "-" if abstained else f"{verdict['probabilities'][label]:.2f}",
+        # Of a tumour, whatever the verdict: it is what the operating point is applied to.
+        "-" if abstained else f"{1 - verdict['probabilities']['normal']:.2f}",
         "-" if abstained or not sizes or sizes[0] is None else f"{sizes[0]:.1f}",
         f"{document['timings_ms']['total']:.0f}",
         document["result_id"][:_PREFIX],

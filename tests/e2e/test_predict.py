@@ -185,7 +185,7 @@ def test_rows_line_up_in_a_pipe(bonedge: Callable[..., Any], png: Callable[..., 
     assert done.returncode == 0
     assert done.stdout == ""
     head, first, second, third, reason, where, notice = done.stderr.splitlines()
-    assert head.split() == ["file", "verdict", "probability", "lesion", "mm", "ms", "result"]
+    assert head.split() == ["file", "verdict", "p(tumour)", "lesion", "mm", "ms", "result"]
     assert first.index("malignant") == second.index("normal") == third.index("abstain") == head.index("verdict")
     assert "Long bone covers 0." in reason
     assert "bonedge-results" in where
