@@ -14,10 +14,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import CLASSES
 
 from .ranges import near_one
+from .transfer import transfer_weights
 
 
 def build_classifier(
@@ -64,7 +64,13 @@ def build_classifier(
     logits = layers.Dense(len(CLASSES), name="logits")(x)
     model = keras.Model(blocks.input, logits, name="classifier")
     if weights is not None:
-        _transfer(model, weights)
+        transfer_weights(
+            model,
+            weights,
+            "EfficientNetB0",
+            lambda: build_classifier(side),
+            lambda: keras.applications.EfficientNetB0(include_top=False, weights=None),
+        )
     return model
 
 
@@ -99,37 +105,3 @@ def evidence_sides(side: int) -> dict[str, int]:
     for _ in range(5):
         sides.append((sides[-1] + 1) // 2)
     return {"evidence16": sides[4], "evidence32": sides[5]}
-
-
-def _transfer(model: Any, file: Path) -> None:
-    """Copy every layer of the same name and shapes from a file into `model`."""
-    import keras
-
-    if str(file) == "imagenet":
-        raise InvalidConfiguration(
-            "--weights imagenet would need the network, which bonedge never uses: download efficientnetb0_notop.h5 "
-            "elsewhere and give its path"
-        )
-    if not file.is_file():
-        raise InvalidConfiguration(f"--weights {file}: there is no such file")
-    try:
-        if file.suffix == ".keras":
-            donor = keras.models.load_model(file, compile=False)
-        elif file.name.endswith(".weights.h5"):
-            donor = build_classifier(model.input_shape[1])
-            donor.load_weights(file)
-        else:
-            donor = keras.applications.EfficientNetB0(include_top=False, weights=None)
-            donor.load_weights(file)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InvalidConfiguration(f"--weights {file}: these are not weights of EfficientNetB0 ({reason})") from error
-    given = {layer.name: layer.get_weights() for layer in donor.layers}
-    copied = 0
-    for layer in model.layers:
-        wanted, offered = layer.get_weights(), given.get(layer.name, [])
-        if wanted and [w.shape for w in wanted] == [w.shape for w in offered]:
-            layer.set_weights(offered)
-            copied += 1
-    if copied == 0:
-        raise InvalidConfiguration(f"--weights {file}: no layer fits EfficientNetB0")

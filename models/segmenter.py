@@ -12,24 +12,30 @@ U-Net: Ronneberger, Fischer and Brox, MICCAI 2015. What differs, and why:
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from .ranges import near_one
+from .transfer import transfer_weights
 
 CHANNELS = (16, 32, 64, 128, 192)
 """Per level, from half the input's resolution down to the bottleneck at 1/32."""
 
 
-def build_segmenter(side: int = 256, *, range_penalty: float = 0.0) -> Any:
-    """The untrained network as a `keras.Model`.
+def build_segmenter(side: int = 256, *, weights: Path | None = None, range_penalty: float = 0.0) -> Any:
+    """The network as a `keras.Model`, randomly initialised or from a file. Its weights do not depend on `side`.
 
     Args:
         side: of the square input, pixels; a multiple of 32.
+        weights: a local .keras or .weights.h5 file of an earlier training.
         range_penalty: strength of the pull of batch normalisation's scales towards 1, see `bonedge.models.ranges`.
 
     Returns:
         float32 "batch side side 1" (normalised grey) -> dict with `maps`, float32 "batch side side 2",
         (long bone, lesion) probabilities 0..1, and `features`, float32 "batch channels", the pooled bottleneck.
+
+    Raises:
+        InvalidConfiguration: `weights` cannot be used.
     """
     import keras
     from keras import layers
@@ -60,10 +66,14 @@ def build_segmenter(side: int = 256, *, range_penalty: float = 0.0) -> Any:
         x = layers.Concatenate(name=f"up{level}_join")([x, skips[level]])
         x = convolve(x, CHANNELS[level], f"up{level}_a")
         x = convolve(x, CHANNELS[level], f"up{level}_b")
-    x = layers.Conv2D(2, 1, name="half_logits")(x)
+    # Most of a picture is neither; a network that begins by saying so has less to unlearn (Lin et al., 2017).
+    x = layers.Conv2D(2, 1, bias_initializer=keras.initializers.Constant(-2.0), name="half_logits")(x)
     logits = layers.UpSampling2D(interpolation="bilinear", name="logits")(x)
     maps = layers.Activation("sigmoid", name="maps")(logits)
-    return keras.Model(picture, {"maps": maps, "features": features}, name="segmenter")
+    model = keras.Model(picture, {"maps": maps, "features": features}, name="segmenter")
+    if weights is not None:
+        transfer_weights(model, weights, "this U-Net", lambda: build_segmenter(side))
+    return model
 
 
 def trainable_view(segmenter: Any) -> Any:

@@ -53,6 +53,7 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--data", required=True, type=_FOLDER, help="Folder that `bonedge phantom --format png` wrote."),
         click.option("--output", "run", required=True, type=_FOLDER, help="Run folder, the same for all commands."),
         click.option("--seed", type=click.IntRange(min=0), default=1, help="Of weights, order and augmentation."),
+        click.option("--weights", type=_FILE, help="Begin from the weights in this file instead of random ones."),
         click.option("--batch", type=click.IntRange(min=1), default=16, help="Pictures per step."),
         click.option(
             "--stop-after", type=click.IntRange(min=1), help="Leave after so many epochs; go on another time."
@@ -90,6 +91,12 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
+@click.option(
+    "--alarm",
+    type=click.FloatRange(min=0),
+    default=0.5,
+    help="Weight of the question whether there is a lesion at all; more means fewer false ones.",
+)
 def segmenter(
     data: Path,
     run: Path,
@@ -97,25 +104,28 @@ def segmenter(
     batch: int,
     stop_after: int | None,
     resume: bool,
+    weights: Path | None,
     stages: tuple[tuple[int, int], ...],
     learning_rate: float,
+    alarm: float,
 ) -> None:
     """Train the U-Net; writes RUN/segmenter.keras, its log and its curves."""
     _quieten()
     p = PREPROCESSING
     sides = _sides(stages, p.segmenter_side_px, 2 ** len(CHANNELS))
+    build_segmenter(64, weights=weights)  # a wrong file should fail now, not after the pictures are prepared
     phantoms, cache = _open(data, run, p)
     training, validation = np.flatnonzero(~cache.validation), np.flatnonzero(cache.validation)
     task = Task(
         name="segmenter",
-        build=lambda side: trainable_view(build_segmenter(side, range_penalty=_RANGE_PENALTY)),
-        loss=segmentation_loss,
+        build=lambda side: trainable_view(build_segmenter(side, weights=weights, range_penalty=_RANGE_PENALTY)),
+        loss=functools.partial(segmentation_loss, alarm=alarm),
         batches=lambda epoch, side: SegmenterBatches(cache, training, p, side, seed, epoch, batch),
         validate=lambda model, side: segmenter_figures(model, cache, validation, p, side),
         schedule=Schedule(sides, learning_rate),
         seed=seed,
         data=phantoms.fingerprint,
-        options={"batch": batch, "range_penalty": _RANGE_PENALTY},
+        options={"batch": batch, "range_penalty": _RANGE_PENALTY, "weights": str(weights), "alarm": alarm},
     )
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
     if stop_after is None or stop_after >= len(sides):
@@ -135,7 +145,6 @@ def segmenter(
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-3)
-@click.option("--weights", type=_FILE, help="Begin from the weights in this file instead of random ones.")
 def classifier(
     data: Path,
     run: Path,
@@ -151,7 +160,7 @@ def classifier(
     _quieten()
     p = PREPROCESSING
     sides = _sides(stages, p.classifier_side_px, 1)
-    build_classifier(64, weights=weights)  # a wrong file should fail now, not after the pictures are prepared
+    build_classifier(64, weights=weights)  # as above
     phantoms, cache = _open(data, run, p)
     regions = _regions(run, cache, p)
     limb = cache.label != OUT_OF_SCOPE

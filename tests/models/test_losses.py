@@ -111,3 +111,16 @@ def test_classification_by_definition(seed: int, spread: float) -> None:
     logarithms = exact - np.log(np.exp(exact).sum(1, keepdims=True))
     wanted = -(targets * logarithms).sum(1).mean()
     assert float(classification_loss(targets, logits)) == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+
+
+def test_the_alarm_is_the_cross_entropy_of_the_most_suspicious_places() -> None:
+    """If it failed, a small false lesion in a normal bone would cost the segmenter next to nothing."""
+    side = 128
+    targets = np.zeros((2, side, side, 2), np.float32)
+    targets[1, 40:48, 40:48, 1] = 1
+    logits = np.full((2, side, side, 2), -3.0, np.float32)
+    logits[0, 10:14, 10:18, 1] = 5.0  # a false lesion of exactly the eight cells that are asked
+    quiet = float(segmentation_loss(targets, logits))
+    loud = float(segmentation_loss(targets, logits, alarm=2.0))
+    false_alarm, missed_lesion = np.log1p(np.exp(5.0)), np.log1p(np.exp(-3.0)) + 3.0
+    assert loud - quiet == pytest.approx(2.0 * (false_alarm + missed_lesion) / 2, rel=1e-4)

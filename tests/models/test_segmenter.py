@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,3 +114,12 @@ def test_range_penalty_pulls_scales_to_one() -> None:
         layer.gamma.assign(layer.gamma + 2.0)
     wanted = 0.1 * 4 * sum(int(layer.gamma.shape[0]) for layer in norms)
     assert sum(float(loss) for loss in pulled.losses) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_begins_from_the_weights_in_a_file(small: Any, tmp_path: Path) -> None:
+    """If it failed, training would silently begin from random numbers."""
+    small.save(tmp_path / "earlier.keras")
+    small.save_weights(tmp_path / "earlier.weights.h5")
+    for name in ("earlier.keras", "earlier.weights.h5"):
+        started = build_segmenter(96, weights=tmp_path / name)
+        assert all(np.array_equal(a, b) for a, b in zip(started.get_weights(), small.get_weights(), strict=True))
