@@ -22,6 +22,7 @@ from .cases import PHANTOMS, CaseSet, check_disjoint, free_seed, open_set
 from .evidence import Evidence, Request, tools
 from .export import Exported, export
 from .finished import Finished
+from .golden import with_golden_pictures
 from .ladder import Workshop
 from .passport import PASSPORT, as_file, passport_of
 from .progress import Steps
@@ -101,6 +102,8 @@ def convert(request: Request, steps: Steps) -> Conversion:
         version=request.version,
         created=request.created,
     )
+    with steps.step("Choosing golden pictures"):
+        manifest, contents = with_golden_pictures(manifest, contents, request.threads)
     return Conversion(write_bundle(request.output, manifest, contents), evidence, passport)
 
 

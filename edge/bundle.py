@@ -204,6 +204,9 @@ def _contradiction(manifest: Manifest) -> str | None:
             missing = [name for name in names if name not in manifest.files]
             if missing:
                 return f"the {networks.engine} {part} needs {some(missing)}, which files does not list"
+        unknown = [answer.picture for answer in networks.golden if answer.picture not in manifest.files]
+        if unknown:
+            return f"the golden answers of {networks.engine} need {some(unknown)}, which files does not list"
     features = len(manifest.abstention.feature_mean)
     if not features or any(len(row) != features for row in manifest.abstention.feature_basis):
         return "abstention.feature_basis does not have one column per number of abstention.feature_mean"

@@ -12,6 +12,7 @@ import click
 from .errors import BonedgeError
 
 _COMMANDS = {
+    "benchmark": ("bonedge.edge.benchmark:command", "Measure how long a verdict takes on this machine."),
     "bundle": ("bonedge.edge.bundle_command:command", "Show, verify and sign a model bundle; make signing keys."),
     "convert": ("bonedge.convert.command:command", "Make an int8 bundle from a trained pair of models."),
     "evaluate": ("bonedge.models.evaluate:command", "Measure a bundle on pictures with known truth."),

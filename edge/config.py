@@ -103,12 +103,30 @@ class WatchSettings(_Strict):
     """The oldest results are removed when all take more than this share of the output's disk; None keeps them."""
 
 
+class BenchmarkSettings(_Strict):
+    """The `[benchmark]` table: what `bonedge benchmark` does unless its options say otherwise."""
+
+    bundle: Folder | None = None
+    """Folder of the model bundle; None is the one that came with bonedge."""
+    images: Annotated[tuple[Folder, ...], Field(strict=False)] = ()
+    """Files to measure with; none means the bundle's golden pictures."""
+    engine: Literal["all", "tflite", "openvino"] = "all"
+    device: Literal["CPU", "GPU", "AUTO"] = "CPU"
+    threads: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(strict=False)] = ()
+    """Of the inference engine, each measured; none means one per usable processor, four at most."""
+    duration: Annotated[float, Field(ge=1, le=3600)] = 40.0
+    """Seconds for all engines and thread counts together, warm-up excluded."""
+    scratch: Folder | None = None
+    """Folder on the disk that results are written to; None is the current one."""
+
+
 class Settings(_Strict):
     """The whole file."""
 
     bundle: BundleSettings = BundleSettings()
     predict: PredictSettings = PredictSettings()
     watch: WatchSettings = WatchSettings()
+    benchmark: BenchmarkSettings = BenchmarkSettings()
 
 
 def read_settings(path: Path | None) -> Settings:
@@ -145,7 +163,19 @@ def read_settings(path: Path | None) -> Settings:
             if name in settings.watch.model_fields_set
         }
     )
-    return settings.model_copy(update={"bundle": bundle, "predict": predict.model_copy(update=folders), "watch": watch})
+    return settings.model_copy(
+        update={
+            "bundle": bundle,
+            "predict": predict.model_copy(update=folders),
+            "watch": watch,
+            "benchmark": _placed(settings.benchmark, here),
+        }
+    )
+
+
+def _placed(settings: BenchmarkSettings, here: Path) -> BenchmarkSettings:
+    places = {name: here / value for name in ("bundle", "scratch") if (value := getattr(settings, name)) is not None}
+    return settings.model_copy(update={**places, "images": tuple(here / image for image in settings.images)})
 
 
 def _explain(error: ValidationError) -> str:

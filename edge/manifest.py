@@ -74,6 +74,18 @@ class Abstention(_Strict):
     maximum_distance: float = Field(gt=0)
 
 
+class GoldenAnswer(_Strict):
+    """What a pair said about one of the bundle's own pictures when the bundle was made, on a CPU."""
+
+    picture: FileName
+    """A simulated radiograph, PNG; never a patient's."""
+    label: Literal["normal", "benign", "malignant", "abstain"]
+    probabilities: tuple[float, float, float]
+    """Of normal, benign, malignant."""
+    lesion_fraction: float = Field(ge=0, le=1)
+    """Share of the picture that is in the lesion mask."""
+
+
 class Networks(_Strict):
     """Which files make one runnable pair, and how they were made."""
 
@@ -85,6 +97,8 @@ class Networks(_Strict):
     segmenter_recipe: str = ""
     """How it was made, in the words of passport.json; empty when it was not converted through the ladder."""
     classifier_recipe: str = ""
+    golden: tuple[GoldenAnswer, ...] = ()
+    """What a device must say, too, to be trusted: see `bonedge.edge.golden`."""
 
 
 class Training(_Strict):

@@ -1,4 +1,4 @@
-"""Which file systems raise no events for what other machines write: decided from /proc/self/mountinfo."""
+"""Which file system a folder is on, and which raise no events for what other machines write: /proc/self/mountinfo."""
 
 from __future__ import annotations
 
@@ -34,15 +34,34 @@ def blind_kinds(mountinfo: str, folder: str) -> set[str]:
             the first after the lone hyphen. Of several mounts on one point the last is the one that is seen.
         folder: what is asked about.
     """
+    kinds = _kinds(mountinfo)
+    below = {kind for point, kind in kinds.items() if _holds(folder, point)}
+    return {kind for kind in below | {_own(kinds, folder)} if kind in _BLIND or kind.startswith("fuse")}
+
+
+def file_system(folder: Path) -> str:
+    """The kind of file system that `folder` is on, such as ext4 or tmpfs; "unknown" where that is not told."""
+    try:
+        text = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return "unknown"
+    return _own(_kinds(text), os.path.realpath(folder)) or "unknown"
+
+
+def _kinds(mountinfo: str) -> dict[str, str]:
+    """Mount point -> kind of file system."""
     kinds: dict[str, str] = {}
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()[:1]
         if len(fields) >= 5 and kind:
             kinds[_ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[4])] = kind[0]
+    return kinds
+
+
+def _own(kinds: dict[str, str], folder: str) -> str:
     own = max((point for point in kinds if _holds(point, folder)), key=len, default="/")
-    below = {kind for point, kind in kinds.items() if _holds(folder, point)}
-    return {kind for kind in below | {kinds.get(own, "")} if kind in _BLIND or kind.startswith("fuse")}
+    return kinds.get(own, "")
 
 
 def _holds(folder: str, path: str) -> bool:

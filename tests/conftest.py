@@ -14,9 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
-from bonedge.edge.bundle import digests, write_bundle
+from bonedge.edge.bundle import Bundle, digests, write_bundle
+from bonedge.edge.decode import decode_bytes
+from bonedge.edge.engines import load
+from bonedge.edge.golden import golden_answer
 from bonedge.edge.manifest import Abstention, Decision, Manifest, Networks, Preprocessing, Training
 from bonedge.edge.offline import shut_off_telemetry
+from bonedge.edge.pipeline import Pipeline
 
 AIR, BONE, BENIGN, MALIGNANT = 0.0, 0.5, 0.77, 0.92
 WEDGE = (0.03, 0.97, 1.0)
@@ -55,6 +59,23 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files=digests(contents),
     )
     return write_bundle(folder / "bundle", manifest, contents).folder
+
+
+@pytest.fixture(scope="session")
+def golden_bundle(tiny_bundle: Path, paint: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with three golden pictures: normal, benign and malignant."""
+    bundle = Bundle.open(tiny_bundle)
+    pipeline = Pipeline(bundle, load(bundle))
+    contents, answers = dict(bundle.contents), []
+    for lesion in (None, "benign", "malignant"):
+        name = f"golden-{lesion or 'normal'}-0.png"
+        ok, png = cv2.imencode(".png", np.rint(paint(480, 360, lesion) * 65535).astype(np.uint16))
+        assert ok
+        contents[name] = png.tobytes()
+        answers.append(golden_answer(name, pipeline.examine(decode_bytes(contents[name]))))
+    networks = bundle.manifest.networks[0].model_copy(update={"golden": tuple(answers)})
+    manifest = bundle.manifest.model_copy(update={"networks": (networks,), "files": digests(contents)})
+    return write_bundle(tmp_path_factory.mktemp("golden") / "bundle", manifest, contents).folder
 
 
 @pytest.fixture(scope="session")

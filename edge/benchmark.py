@@ -1,0 +1,315 @@
+"""`bonedge benchmark`: how long a user waits, on this machine, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from .benchmark_document import (
+    BENCHMARK_SCHEMA_VERSION,
+    Comparison,
+    Document,
+    Measured,
+    Picture,
+    Result,
+    as_json,
+    compare,
+    read_document,
+    result_of,
+)
+from .bundle import Bundle, bundled_default
+from .config import BenchmarkSettings, read_settings
+from .decode import Decoder
+from .engines import DEVICES, ENGINES
+from .errors import ExitCode, InvalidConfiguration
+from .machine import describe_machine
+from .manifest import EngineName
+from .measurement import Setting, cold_starts, measure, throughput
+from .mounts import file_system
+from .records import NOTICE
+from .specimens import write_specimens
+from .trust import Trust
+
+_ROUNDS = 4
+_WORKERS = (1, 2, 4)
+_WORKER_SECONDS = 4.0
+_WIDTH_IN_A_PIPE = 120
+_DASH = "-"
+
+
+class _Threads(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.3 on
+    """1,2,4."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            counts = tuple(dict.fromkeys(int(part) for part in str(value).split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers, such as 1,2", param, ctx)
+        if any(not 1 <= count <= 256 for count in counts):
+            self.fail(f"{value!r}: each is a number of threads, 1 to 256", param, ctx)
+        return counts
+
+
+@click.command("benchmark")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model bundle.  [default: bonedge's own]")
+@click.option("--key", type=click.Path(path_type=Path), help="Public key that must have signed the bundle.")
+@click.option("--minimum-version", metavar="V", help="Refuse an older bundle.")
+@click.option(
+    "--image", "images", multiple=True, type=click.Path(path_type=Path),
+    help="Measure with this file; may be repeated.  [default: the bundle's golden pictures as 3000-pixel DICOM]",
+)  # fmt: skip
+@click.option("--engine", type=click.Choice(["all", *ENGINES]), help="[default: all that the bundle holds]")
+@click.option("--device", type=click.Choice(DEVICES), help="tflite runs on the CPU only.  [default: CPU]")
+@click.option("--threads", type=_Threads(), help="Of the engine.  [default: one per processor, at most 4]")
+@click.option("--duration", type=click.FloatRange(1, 3600), metavar="S", help="Seconds, warm-up excluded [default: 40]")
+@click.option(
+    "--scratch", type=click.Path(path_type=Path),
+    help="Folder on the disk that results are written to; left as it was.  [default: the current one]",
+)  # fmt: skip
+@click.option("--json", "as_document", is_flag=True, help="One JSON document on standard output.")
+@click.option(
+    "--compare", "compared", nargs=2, type=click.Path(path_type=Path), metavar="A.json B.json",
+    help="Measure nothing: tell what is slower in B than in A from noise; exit code 5 when something is.",
+)  # fmt: skip
+@click.option(
+    "--threshold", type=click.FloatRange(0, 10), default=0.05, show_default=True, help="Share that counts as slower."
+)
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file with a [benchmark] and a [bundle] table; options win."
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    key: Path | None,
+    minimum_version: str | None,
+    images: tuple[Path, ...],
+    as_document: bool,
+    compared: tuple[Path, Path] | None,
+    threshold: float,
+    config: Path | None,
+    **options: Any,
+) -> None:
+    """Measure from the file on disk to the durable result, and the networks alone, on this machine.
+
+    Settings take turns in four rounds, so that whatever else the machine does hits them alike; where the rounds
+    disagree, the result is marked as unsteady. Warm-up is left out of everything but the cold starts.
+    """
+    if compared:
+        context.exit(_compare(*compared, threshold, as_document=as_document))
+    given = {name: value for name, value in options.items() if value is not None}
+    read = read_settings(config)
+    settings = read.benchmark.model_copy(update=given | ({"images": images} if images else {}))
+    document = benchmark(settings, read.bundle.trust(key, minimum_version), quiet=as_document)
+    if as_document:
+        click.echo(json.dumps(as_json(document)))
+    else:
+        _print(document)
+
+
+def benchmark(settings: BenchmarkSettings, trust: Trust, *, quiet: bool = False) -> Document:
+    """Measure as `settings` say.
+
+    Args:
+        settings: what to measure.
+        trust: what is demanded of the bundle.
+        quiet: show no progress.
+
+    Raises:
+        BundleRefused: no usable bundle, or none of its engines can be loaded.
+        InvalidConfiguration: there is no picture, or nothing can be written where results should go.
+        UnreadableImage: a picture cannot be decoded.
+    """
+    folder = settings.bundle if settings.bundle is not None else bundled_default()
+    bundle = Bundle.open(folder, trust=trust)
+    chosen = _settings(bundle, settings)
+    where = settings.scratch if settings.scratch is not None else Path.cwd()
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix=".bonedge-benchmark.", dir=where)
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"{where}: cannot be written to ({error.strerror}); give another --scratch"
+        ) from error
+    with scratch as name, _progress(quiet) as advance:
+        work = Path(name)
+        pictures = settings.images or write_specimens(bundle, work)
+        results = work / "results"
+        results.mkdir()
+        all_runs = measure(
+            bundle, chosen, pictures, results, seconds=settings.duration, rounds=_ROUNDS, on_progress=advance
+        )
+        found = []
+        for runs in all_runs:
+            starts = tuple(cold_starts(folder, runs.setting, pictures[0], results))
+            rates = {
+                workers: throughput(bundle, runs.setting, pictures, results, workers=workers, seconds=_WORKER_SECONDS)
+                for workers in _WORKERS
+                if workers <= max(2, len(os.sched_getaffinity(0)))
+            }
+            found.append(result_of(runs, starts, rates))
+        described = tuple(_described(pictures))
+        kind = file_system(work)
+    return Document(
+        schema_version=BENCHMARK_SCHEMA_VERSION,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        bundle={"name": bundle.manifest.name, "version": bundle.manifest.version, "digest": bundle.digest},
+        machine=describe_machine(),
+        pictures=described,
+        scratch=kind,
+        seconds=settings.duration,
+        warm_up="3 pictures and 3 inferences per setting, not counted",
+        results=tuple(found),
+    )
+
+
+def _settings(bundle: Bundle, settings: BenchmarkSettings) -> list[Setting]:
+    held: list[EngineName] = [one.engine for one in bundle.manifest.networks]
+    engines = held if settings.engine == "all" else [settings.engine]
+    threads = settings.threads or (min(4, len(os.sched_getaffinity(0))),)
+    if settings.engine == "all" and settings.device != "CPU":
+        engines = [engine for engine in engines if engine == "openvino"]
+    return [Setting(engine, settings.device, count) for engine in engines for count in threads]
+
+
+def _described(pictures: Sequence[Path]) -> list[Picture]:
+    with Decoder() as decoder:
+        found = []
+        for path in pictures:
+            source = decoder.decode(path).source
+            found.append(Picture(source.rows, source.columns, path.stat().st_size))
+        return found
+
+
+def _compare(before: Path, after: Path, threshold: float, *, as_document: bool) -> ExitCode:
+    found = compare(read_document(before), read_document(after), threshold)
+    if not found:
+        raise InvalidConfiguration(f"{before} and {after} have no engine, device and number of threads in common")
+    slower = any(one.ruling == "slower" for one in found)
+    if as_document:
+        from dataclasses import asdict
+
+        click.echo(json.dumps({"threshold": threshold, "comparisons": [asdict(one) for one in found]}))
+    else:
+        _print_comparison(found, threshold)
+    return ExitCode.GATE_FAILED if slower else ExitCode.FINE
+
+
+def _progress(quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+    if quiet:
+        return nullcontext(lambda done, total: None)
+    return _Bar()
+
+
+class _Bar(AbstractContextManager["Callable[[int, int], None]"]):
+    """A progress bar on standard error."""
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self._progress = Progress(console=Console(stderr=True), transient=True)
+        self._progress.start()
+        task = self._progress.add_task("measuring", total=None)
+        return lambda done, total: self._progress.update(task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def _print(document: Document) -> None:
+    console = _console()
+    machine = document.machine
+    console.print(
+        f"{machine.processor}, {machine.usable_processors} processors"
+        + (f" (limited to {machine.processor_limit:g})" if machine.processor_limit else "")
+        + f", {', '.join(machine.flags)}",
+        markup=False,
+    )
+    sizes = ", ".join(f"{one.columns} x {one.rows}" for one in document.pictures)
+    console.print(f"Pictures: {sizes} pixels. Results made durable on {document.scratch}.", markup=False)
+    table = Table(box=box.SIMPLE_HEAD, title="From file to durable result, ms", title_justify="left")
+    for heading in ("engine", "precision", "p50", "p90", "p99", "max", "p90 (MLPerf-style)", "CPU ms", "a second", ""):
+        table.add_column(heading, justify="left" if heading in ("engine", "precision", "") else "right")
+    for one in document.results:
+        table.add_row(_setting(one), one.precision, *_figures(one.end_to_end), *_beside(one), _remark(one.end_to_end))
+    console.print(table)
+    table = Table(box=box.SIMPLE_HEAD, title="Where the time goes, p50 ms", title_justify="left")
+    names = tuple(document.results[0].stages)
+    for heading in ("engine", *names, "networks alone", ""):
+        table.add_column(heading, justify="left" if heading in ("engine", "") else "right")
+    for one in document.results:
+        medians = (f"{one.stages[name].p50:.1f}" for name in names)
+        table.add_row(_setting(one), *medians, f"{one.inference.latency.p50:.1f}", _remark(one.inference))
+    console.print(table)
+    table = Table(box=box.SIMPLE_HEAD, title="A fresh process", title_justify="left")
+    for heading in ("engine", "loading the networks, ms", "start to verdict, s", "of CPU, s", "peak memory, MB"):
+        table.add_column(heading, justify="left" if heading == "engine" else "right")
+    for one in document.results:
+        cold = sorted(one.cold_starts, key=lambda start: start.wall_seconds)[len(one.cold_starts) // 2]
+        figures = (f"{cold.wall_seconds:.2f}", f"{cold.processor_seconds:.2f}", f"{cold.peak_memory_mb:.0f}")
+        table.add_row(_setting(one), f"{one.load_ms:.0f}", *figures)
+    console.print(table)
+    for one in document.results:
+        for measured, what in ((one.end_to_end, "end to end"), (one.inference, "the networks alone")):
+            for reason in measured.steadiness.reasons:
+                console.print(f"Unsteady: {_setting(one)}, {what}. {reason}", markup=False, style="yellow")
+        for sentence in one.disagreements:
+            console.print(f"Do not use: {sentence}", markup=False, style="red")
+    console.print(
+        "p90 (MLPerf-style): with 99 % confidence the 90th percentile is not above it (MLPerf inference rules, single "
+        "stream, early stopping); it takes 64 pictures.",
+        markup=False,
+        style="dim",
+    )
+    console.print(NOTICE, markup=False, style="dim")
+
+
+def _print_comparison(found: Sequence[Comparison], threshold: float) -> None:
+    table = Table(box=box.SIMPLE_HEAD, title=f"Slower or faster by more than {threshold:.0%}", title_justify="left")
+    for heading in ("engine", "", "before ms", "after ms", "ratio", "95 % interval", "says"):
+        table.add_column(heading, justify="right" if "ms" in heading or heading == "ratio" else "left")
+    for one in found:
+        table.add_row(
+            one.setting, one.what, f"{one.before_ms:.1f}", f"{one.after_ms:.1f}", f"{one.change.ratio:.2f}",
+            f"{one.change.low:.2f} to {one.change.high:.2f}", one.ruling,
+        )  # fmt: skip
+    _console().print(table)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_IN_A_PIPE
+    return console
+
+
+def _setting(result: Result) -> str:
+    return f"{result.engine} {result.device} x{result.threads}"
+
+
+def _figures(measured: Measured) -> tuple[str, ...]:
+    one = measured.latency
+    bound = _DASH if one.early_stopping_p90 is None else f"{one.early_stopping_p90:.0f}"
+    return (*(f"{value:.0f}" for value in (one.p50, one.p90, one.p99, one.maximum)), bound)
+
+
+def _beside(result: Result) -> tuple[str, str]:
+    rates = ", ".join(f"{rate:.1f} ({workers})" for workers, rate in result.pictures_per_second.items())
+    return f"{1000 * result.processor_seconds_per_picture:.0f}", rates
+
+
+def _remark(measured: Measured) -> str:
+    return "" if measured.steadiness.steady else "unsteady"

@@ -1,0 +1,181 @@
+"""What `bonedge benchmark --json` prints: docs/benchmark.schema.json is made from these records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from .errors import InvalidConfiguration
+from .latency import Change, Latency, Steadiness, change, latency, steadiness
+from .machine import Machine
+from .measurement import ColdStart, Rounds, Runs
+from .records import NOTICE
+
+BENCHMARK_SCHEMA_VERSION: Literal[1] = 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One thing, measured: what is said of it, and every single measurement."""
+
+    latency: Latency
+    steadiness: Steadiness
+    rounds_ms: Rounds
+
+
+@dataclass(frozen=True)
+class Result:
+    """One setting."""
+
+    engine: str
+    device: str
+    threads: int
+    precision: str
+    load_ms: float
+    end_to_end: Measured
+    """File on disk -> result durable on disk, one picture after the other, warm."""
+    inference: Measured
+    """Both networks, on tensors that are ready."""
+    stages: dict[str, Latency]
+    """Of `end_to_end`; decode includes reading the file, write includes making it durable."""
+    processor_seconds_per_picture: float
+    joules_per_picture: float | None
+    """Of the whole processor package; None where it cannot be read."""
+    cold_starts: tuple[ColdStart, ...]
+    """`bonedge predict` in fresh processes."""
+    pictures_per_second: dict[str, float]
+    """By number of workers."""
+    disagreements: tuple[str, ...]
+    """With the bundle's golden answers: such a setting must not be used."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What was examined."""
+
+    rows: int
+    columns: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """One run of `bonedge benchmark`."""
+
+    schema_version: Literal[1]
+    created: str
+    bundle: dict[str, str]
+    """name, version, digest."""
+    machine: Machine
+    pictures: tuple[Picture, ...]
+    scratch: str
+    """File system that results were made durable on."""
+    seconds: float
+    warm_up: str
+    results: tuple[Result, ...]
+    notice: str = NOTICE
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One setting in two documents."""
+
+    setting: str
+    what: str
+    before_ms: float
+    """Median."""
+    after_ms: float
+    change: Change
+    ruling: Literal["slower", "faster", "noise"]
+
+
+_DOCUMENT = TypeAdapter(Document)
+
+
+def result_of(runs: Runs, starts: tuple[ColdStart, ...], pictures_per_second: Mapping[int, float]) -> Result:
+    """Everything that is said about one setting."""
+    count = sum(len(one) for one in runs.end_to_end)
+    return Result(
+        engine=runs.setting.engine,
+        device=runs.setting.device,
+        threads=runs.setting.threads,
+        precision=runs.precision,
+        load_ms=runs.load_ms,
+        end_to_end=_measured(runs.end_to_end, runs.stolen),
+        inference=_measured(runs.inference, runs.stolen),
+        stages={name: latency(_all(rounds)) for name, rounds in runs.stages.items()},
+        processor_seconds_per_picture=runs.processor_seconds / count,
+        joules_per_picture=None if runs.joules is None else runs.joules / count,
+        cold_starts=starts,
+        pictures_per_second={str(workers): rate for workers, rate in pictures_per_second.items()},
+        disagreements=runs.disagreements,
+    )
+
+
+def as_json(document: Document) -> dict[str, Any]:
+    """The document as plain values."""
+    return asdict(document)
+
+
+def read_document(path: Path) -> Document:
+    """A document that `--json` printed into a file.
+
+    Raises:
+        InvalidConfiguration: it cannot be read or is not one.
+    """
+    try:
+        return _DOCUMENT.validate_json(path.read_bytes())
+    except OSError as error:
+        raise InvalidConfiguration(f"{path}: cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidConfiguration(
+            f"{path}: {place + ': ' if place else ''}{first['msg']}; give what 'bonedge benchmark --json' printed"
+        ) from error
+
+
+def schema() -> str:
+    """docs/benchmark.schema.json."""
+    return json.dumps(_DOCUMENT.json_schema(), indent=2) + "\n"
+
+
+def compare(before: Document, after: Document, threshold: float) -> list[Comparison]:
+    """What became slower or faster by more than `threshold` (a share, such as 0.05), beyond doubt.
+
+    Only settings that both documents hold; beyond doubt is when the whole 95 % interval of the ratio is.
+    """
+    earlier = {_name(result): result for result in before.results}
+    found = []
+    for result in after.results:
+        old = earlier.get(_name(result))
+        if old is None:
+            continue
+        for what in ("end_to_end", "inference"):
+            a, b = getattr(old, what), getattr(result, what)
+            moved = change(a.rounds_ms, b.rounds_ms)
+            ruling: Literal["slower", "faster", "noise"] = "noise"
+            if moved.low > 1 + threshold:
+                ruling = "slower"
+            elif moved.high < 1 - threshold:
+                ruling = "faster"
+            name = what.replace("_", " ")
+            found.append(Comparison(_name(result), name, a.latency.p50, b.latency.p50, moved, ruling))
+    return found
+
+
+def _name(result: Result) -> str:
+    return f"{result.engine} {result.device} x{result.threads}"
+
+
+def _measured(rounds: Rounds, stolen: float) -> Measured:
+    return Measured(latency(_all(rounds)), steadiness(rounds, stolen), rounds)
+
+
+def _all(rounds: Rounds) -> list[float]:
+    return [value for one in rounds for value in one]
