@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from .benchmark_document import (
     result_of,
 )
 from .bundle import Bundle, bundled_default
+from .choice import choice_folder, choose, devices, remember, remembered
 from .config import BenchmarkSettings, read_settings
 from .decode import Decoder
 from .engines import DEVICES, ENGINES
@@ -84,6 +86,10 @@ class _Threads(click.ParamType):  # type: ignore[type-arg]  # generic only from 
 )  # fmt: skip
 @click.option("--json", "as_document", is_flag=True, help="One JSON document on standard output.")
 @click.option(
+    "--explain", is_flag=True,
+    help="Say which engine `--engine auto` is here and why; measured now unless it was before.",
+)  # fmt: skip
+@click.option(
     "--compare", "compared", nargs=2, type=click.Path(path_type=Path), metavar="A.json B.json",
     help="Measure nothing: tell what is slower in B than in A from noise; exit code 5 when something is.",
 )  # fmt: skip
@@ -101,6 +107,7 @@ def command(
     minimum_version: str | None,
     images: tuple[Path, ...],
     as_document: bool,
+    explain: bool,
     compared: tuple[Path, Path] | None,
     threshold: float,
     config: Path | None,
@@ -116,7 +123,11 @@ def command(
     given = {name: value for name, value in options.items() if value is not None}
     read = read_settings(config)
     settings = read.benchmark.model_copy(update=given | ({"images": images} if images else {}))
-    document = benchmark(settings, read.bundle.trust(key, minimum_version), quiet=as_document)
+    trust = read.bundle.trust(key, minimum_version)
+    if explain:
+        _explain(settings, trust, as_document=as_document)
+        return
+    document = benchmark(settings, trust, quiet=as_document)
     if as_document:
         click.echo(json.dumps(as_json(document)))
     else:
@@ -196,14 +207,39 @@ def _described(pictures: Sequence[Path]) -> list[Picture]:
         return found
 
 
+def _explain(settings: BenchmarkSettings, trust: Trust, *, as_document: bool) -> None:
+    bundle = Bundle.open(settings.bundle if settings.bundle is not None else bundled_default(), trust=trust)
+    (threads,) = settings.threads if len(settings.threads) == 1 else (None,)
+    choice = remembered(bundle, threads, choice_folder())
+    if choice is None:
+        _, choice = choose(bundle, threads, devices())
+        remember(choice, bundle, threads, choice_folder())
+    if as_document:
+        click.echo(json.dumps(asdict(choice)))
+        return
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"--engine auto is {choice.engine} on {choice.device}", title_justify="left"
+    )
+    for heading in ("engine", "device", "both networks, ms", "refused because"):
+        table.add_column(heading, justify="right" if "ms" in heading else "left")
+    for one in choice.trials:
+        time = _DASH if one.milliseconds is None else f"{one.milliseconds:.1f}"
+        table.add_row(one.engine, one.device, time, one.refused)
+    console = _console()
+    console.print(table)
+    console.print(
+        f"Measured on {choice.made[:10]} on the bundle's golden pictures; again when the bundle, the processor, a "
+        "runtime or a driver changes. Of two within 3 % the one that starts sooner is taken.",
+        markup=False,
+    )
+
+
 def _compare(before: Path, after: Path, threshold: float, *, as_document: bool) -> ExitCode:
     found = compare(read_document(before), read_document(after), threshold)
     if not found:
         raise InvalidConfiguration(f"{before} and {after} have no engine, device and number of threads in common")
     slower = any(one.ruling == "slower" for one in found)
     if as_document:
-        from dataclasses import asdict
-
         click.echo(json.dumps({"threshold": threshold, "comparisons": [asdict(one) for one in found]}))
     else:
         _print_comparison(found, threshold)

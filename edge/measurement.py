@@ -16,14 +16,13 @@ from pathlib import Path
 from time import perf_counter
 
 from .bundle import Bundle
+from .choice import Inputs, infer, network_inputs
 from .decode import Decoder
-from .engines import Networks, load
+from .engines import load
 from .golden import disagreements
 from .machine import ProcessorTime, energy_joules
 from .manifest import EngineName
 from .pipeline import Pipeline
-from .preprocess import prepare
-from .records import Pixels, Radiograph
 from .write import write_examination
 
 STAGES = ("decode", "preprocess", "segment", "classify", "write")
@@ -114,11 +113,11 @@ def measure(
             off = tuple(disagreements(bundle, networks))
             found.append(Runs(setting, networks.description.precision, loaded, off))
             pipelines.append(Pipeline(bundle, networks))
-        inputs = _inputs(pipelines[0], decoder.decode(pictures[0]))
+        inputs = network_inputs(pipelines[0], decoder.decode(pictures[0]))
         for pipeline in pipelines:
             for _ in range(_WARM_UP):
                 _examine(pipeline, decoder, pictures[0], scratch)
-                _infer(pipeline.networks, inputs)
+                infer(pipeline.networks, inputs)
         share = seconds / (2 * rounds * len(settings))
         for turn in range(rounds * len(settings)):
             which = turn % len(settings)
@@ -170,7 +169,7 @@ def _one_round(
     pipeline: Pipeline,
     decoder: Decoder,
     pictures: Sequence[Path],
-    inputs: tuple[Pixels, Pixels],
+    inputs: Inputs,
     scratch: Path,
     seconds: float,
 ) -> None:
@@ -196,7 +195,7 @@ def _one_round(
     alone: list[float] = []
     while not alone or perf_counter() < ends:
         begun = perf_counter()
-        _infer(pipeline.networks, inputs)
+        infer(pipeline.networks, inputs)
         alone.append(1000 * (perf_counter() - begun))
     runs.inference.append(alone)
     runs.stolen = max(runs.stolen, ProcessorTime.now().stolen_since(ticks))
@@ -219,25 +218,6 @@ def _examine(pipeline: Pipeline, decoder: Decoder, picture: Path, scratch: Path)
         "classify": timings.classify,
         "write": written,
     }
-
-
-def _inputs(pipeline: Pipeline, radiograph: Radiograph) -> tuple[Pixels, Pixels]:
-    """What both networks are shown of a picture."""
-    shown: list[Pixels] = []
-
-    def classify(pixels: Pixels) -> Pixels:
-        shown.append(pixels.copy())
-        return pipeline.networks.classify(pixels)
-
-    networks = Networks(pipeline.networks.segment, classify, pipeline.networks.description)
-    prepared = prepare(radiograph, pipeline.bundle.manifest.preprocessing)
-    Pipeline(pipeline.bundle, networks).read(radiograph.source, prepared)
-    return prepared.segmenter_input, shown[0]
-
-
-def _infer(networks: Networks, inputs: tuple[Pixels, Pixels]) -> None:
-    networks.segment(inputs[0])
-    networks.classify(inputs[1])
 
 
 def _in_turn(pictures: Sequence[Path], start: int) -> Iterator[Path]:

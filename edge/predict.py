@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from .bundle import Bundle, bundled_default
+from .choice import choice_folder, load_chosen
 from .config import PredictSettings, read_settings
 from .decode import Decoder
-from .engines import DEVICES, ENGINES, load
+from .engines import DEVICES, ENGINES
 from .errors import ExitCode, InvalidConfiguration, UnreadableImage
 from .pipeline import Pipeline
 from .progress import report_for
@@ -75,7 +76,9 @@ def predict(images: tuple[Path, ...], settings: PredictSettings, trust: Trust, *
         # The decoding process starts while this one loads the models.
         decoder.start()
         bundle = Bundle.open(settings.bundle if settings.bundle is not None else bundled_default(), trust=trust)
-        networks = load(bundle, engine=settings.engine, device=settings.device, threads=settings.threads)
+        networks = load_chosen(
+            bundle, settings.engine, settings.device, settings.threads, folder=choice_folder(), make=False
+        )
         pipeline = Pipeline(bundle, networks)
         report = report_for(images, as_json)
         try:

@@ -17,9 +17,10 @@ from typing import Any
 import click
 
 from .bundle import Bundle, bundled_default
+from .choice import load_chosen
 from .config import WatchSettings, read_settings
 from .daemon import Daemon, Equipment
-from .engines import DEVICES, ENGINES, load
+from .engines import DEVICES, ENGINES
 from .errors import BonedgeError, ExitCode, InvalidConfiguration, LedgerUnavailable
 from .exposition import Metrics
 from .journal import Journal, JsonJournal, Level
@@ -233,7 +234,7 @@ def _reload(source: _Source, current: Equipment) -> Equipment | None:
 
 def _open_pipeline(settings: WatchSettings, trust: Trust, metrics: Metrics) -> Pipeline:
     bundle = Bundle.open(settings.bundle if settings.bundle is not None else bundled_default(), trust=trust)
-    networks = load(bundle, engine=settings.engine, device=settings.device, threads=settings.threads)
+    networks = load_chosen(bundle, settings.engine, settings.device, settings.threads, folder=settings.state, make=True)
     description = networks.description
     engine = f"{description.name} {description.device} {description.precision}"
     metrics.set_bundle(bundle.manifest.name, bundle.manifest.version, bundle.digest, engine)

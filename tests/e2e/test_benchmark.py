@@ -128,3 +128,17 @@ def test_a_file_that_is_no_benchmark_is_refused(bonedge: Run, tmp_path: Path) ->
     done = bonedge("--compare", tmp_path / "other.json", tmp_path / "other.json")
     assert done.returncode == 2
     assert "bonedge benchmark --json" in done.stderr
+
+
+def test_auto_is_explained(bonedge: Run, golden_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it failed, nobody could tell why a workstation uses the engine that it uses."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    told = bonedge("--bundle", golden_bundle, "--explain", "--json")
+    assert told.returncode == 0, told.stderr
+    choice = json.loads(told.stdout)
+    assert choice["engine"] == "openvino"
+    assert choice["trials"][0]["milliseconds"] > 0
+    assert len(list((tmp_path / "bonedge").iterdir())) == 1
+    again = bonedge("--bundle", golden_bundle, "--explain")
+    assert "--engine auto is openvino on CPU" in again.stdout
+    assert json.loads(bonedge("--bundle", golden_bundle, "--explain", "--json").stdout) == choice
