@@ -8,6 +8,7 @@
 #   make train                phantoms, training and conversion of the released models, from a seed
 #   make compare-quantizers   the tools' own int8 beside ours, as a table in docs/comparisons
 #   make soak                 the daemon's proofs in full: hours, and as root also disks, mounts and systemd
+#   make soak-convert         models that collapse in int8 through the whole conversion: rescued or refused
 #   make install-system       the daemon as a systemd service on this machine, in /opt/bonedge (as root)
 #   make uninstall-system     remove it; configuration, ledger and results stay
 #   make clean                remove what the others made, environments included
@@ -30,7 +31,7 @@ BARE := .venv-bare
 TFLITE := .venv-tflite
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers soak install-system uninstall-system \
+.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers soak soak-convert install-system uninstall-system \
 	clean check-python
 .DELETE_ON_ERROR:
 
@@ -121,6 +122,9 @@ compare-quantizers: $(FULL)/.stamp
 # BONEDGE_SOAK_SECONDS and BONEDGE_SOAK_KILLS shorten endurance and kills; PYTEST="-k power" picks a proof.
 soak: $(BARE)/.stamp
 	BONEDGE_SOAK=1 $(BARE)/bin/python -m pytest tests/e2e/watch -s $(PYTEST)
+
+soak-convert: $(FULL)/.stamp
+	BONEDGE_SOAK=1 $(FULL)/bin/python -m pytest tests/convert/test_hostile.py -s $(PYTEST)
 
 # The service --------------------------------------------------------------------------------------------------------
 # DESTDIR installs below another root and leaves users, folders and systemd of this machine alone.

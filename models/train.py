@@ -87,7 +87,7 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
     "stages",
     type=_Stage(),
     multiple=True,
-    default=("128:16", "256:16"),
+    default=("128:16", "192:10", "256:10"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
@@ -141,7 +141,7 @@ def segmenter(
     "stages",
     type=_Stage(),
     multiple=True,
-    default=("128:12", "192:4", "299:1"),
+    default=("96:12", "128:20", "299:2"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-3)

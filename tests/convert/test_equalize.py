@@ -7,45 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from .hostile import spread_channels
+
 pytestmark = [
     pytest.mark.full,
     # Keras, TensorFlow and numpy warn about each other; nobody here can act on it.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"),
 ]
-
-
-def spread_channels(model: Any, decades: float, seed: int) -> Any:
-    """A copy of an EfficientNetB0 whose linear bottlenecks have channels 10^-decades to 1 apart, function unchanged.
-
-    Every tensor between a projection and the expansions that read it is rescaled: batch normalisations that write into
-    it are multiplied channel by channel, convolutions that read it are divided.
-    """
-    import keras
-
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    rng = np.random.default_rng(seed)
-    layers = {layer.name: layer for layer in copy.layers}
-    names = [name for name in layers if name.endswith("_project_bn")]
-    stages: dict[str, list[str]] = {}
-    for name in names:
-        stages.setdefault(name[:6], []).append(name)
-    for stage, writers in stages.items():
-        # Blocks of one stage are joined by additions, so they share one scale.
-        channels = len(layers[writers[0]].get_weights()[0])
-        scale = np.power(10.0, -rng.uniform(0, decades, channels)).astype(np.float32)
-        scale[rng.integers(channels)] = 1.0
-        for name in writers:
-            gamma, beta, mean, variance = layers[name].get_weights()
-            layers[name].set_weights([gamma * scale, beta * scale, mean, variance])
-        following = f"block{int(stage[5]) + 1}"
-        readers = [f"{name[:7]}_expand_conv" for name in writers[1:]]
-        readers += [f"{following}a_expand_conv" if f"{following}a_expand_conv" in layers else "top_conv"]
-        for name in readers:
-            weights = layers[name].get_weights()
-            weights[0] = weights[0] / scale[None, None, :, None]
-            layers[name].set_weights(weights)
-    return copy
 
 
 @pytest.fixture(scope="module")
