@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.calibration.phantom.command import INDEX, Order, make
+from bonedge.calibration.phantom.generate import GENERATION
 from bonedge.calibration.phantom.records import Regime
 from bonedge.calibration.production import produce
 from bonedge.edge.decode import decode_bytes
@@ -161,7 +162,7 @@ def _simulated(where: str, count: int, cache: Path) -> Path:
     text = where.removeprefix(PHANTOMS)
     if not text.isdecimal():
         raise InvalidConfiguration(f"{where}: after {PHANTOMS} comes a seed, a number from 0 on")
-    folder = cache / f"phantoms-{text}-{count}"
+    folder = cache / f"phantoms-{GENERATION}-{text}-{count}"
     if not (folder / INDEX).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         make(Order(folder, int(text), _SIMULATED_SIZE, "png", CLASSES, tuple(Regime), sheet=False), count)
