@@ -48,6 +48,16 @@ class Preprocessing(_Strict):
     """The crop is at least this share of the working picture's long side."""
 
 
+class Fusion(_Strict):
+    """How both networks are heard on whether there is a tumour: a weighted sum of log odds (logistic regression)."""
+
+    classifier: float = Field(1.0, ge=0)
+    """Weight of the classifier's own log odds."""
+    suspicion: float = Field(0.0, ge=0)
+    """Weight of the log odds in the segmenter's most suspicious places, see `bonedge.edge.classify.suspicion`."""
+    offset: float = 0.0
+
+
 class Decision(_Strict):
     """From probabilities to a verdict."""
 
@@ -58,6 +68,8 @@ class Decision(_Strict):
     """Regions smaller than this share of the picture are dropped."""
     temperature: float = Field(1.0, gt=0)
     """Logits are divided by it (Guo et al., On Calibration of Modern Neural Networks, 2017)."""
+    fusion: Fusion = Fusion()
+    """Applied after the temperature; by itself it changes nothing."""
     tumour_threshold: float = Field(0.5, gt=0, lt=1)
     """A picture is called a tumour when 1 - p(normal) reaches it: the operating point."""
     malignant_threshold: float = Field(0.5, gt=0, lt=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from .bundle import Bundle
-from .classify import read_logits
+from .classify import fuse, read_logits
 from .crop import choose_region, classifier_input
 from .engines import Networks
 from .geometry import clip_box, scale_box
@@ -95,7 +95,8 @@ class Pipeline:
         logits = self.networks.classify(shown[None])
         rows, columns = prepared.working.shape
         seen = clip_box(scale_box(region, source.columns / columns, source.rows / rows), source.rows, source.columns)
-        classification = read_logits(logits, manifest.decision.temperature, seen)
+        heard = read_logits(logits, manifest.decision.temperature, seen)
+        classification = fuse(heard, segmentation.lesion_map, manifest.decision.fusion)
         verdict = judge(source, segmentation, classification, manifest.decision, manifest.abstention)
         judged = self._clock()
         return Reading(

@@ -6,6 +6,7 @@ Everything is fitted on validation pictures, over the whole path that a picture 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonedge.edge.classify import read_logits
+from bonedge.edge.classify import fuse, log_odds, read_logits, suspicion
 from bonedge.edge.crop import choose_region
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
 from bonedge.edge.judge import feature_distance
-from bonedge.edge.manifest import Abstention, Decision, Preprocessing, Training
+from bonedge.edge.manifest import Abstention, Decision, Fusion, Preprocessing, Training
 from bonedge.edge.records import CLASSES, BoundingBox, Label, Pixels
 
 from .cache import OUT_OF_SCOPE, PictureCache
@@ -89,12 +90,22 @@ def fit_operation(
     logits = classifier_logits(classifier, cache, boxes, shown, validation, p, p.classifier_side_px)
     temperature = best_temperature(logits, truths)
     region = BoundingBox(0, 0, 1, 1)
-    probabilities = np.stack([read_logits(row[None], temperature, region).probabilities for row in logits])
+    heard = [read_logits(row[None], temperature, region) for row in logits]
+    lesion_maps = shown[..., 0].astype(np.float32) / np.float32(255)
+    fusion = best_fusion(
+        [log_odds(1 - float(one.probabilities[0])) for one in heard],
+        [suspicion(one) for one in lesion_maps],
+        truths > 0,
+    )
+    probabilities = np.stack(
+        [fuse(one, lesion_map, fusion).probabilities for one, lesion_map in zip(heard, lesion_maps, strict=True)]
+    )
     tumour_threshold = threshold_for_recall(1 - probabilities[:, 0], truths > 0, RECALL)
     malignant_threshold = best_malignant_threshold(probabilities, truths, tumour_threshold)
     decision = decision.model_copy(
         update={
             "temperature": temperature,
+            "fusion": fusion,
             "tumour_threshold": tumour_threshold,
             "malignant_threshold": malignant_threshold,
         }
@@ -132,6 +143,24 @@ def best_temperature(logits: Pixels, truths: NDArray[np.int64]) -> float:
         return float(normalised[np.arange(len(truths)), truths].mean())
 
     return round(float(max(candidates, key=likelihood)), 3)
+
+
+def best_fusion(classifier: Sequence[float], suspicions: Sequence[float], tumour: NDArray[np.bool_]) -> Fusion:
+    """Weights of both networks' log odds of a tumour, by logistic regression; none is heard against itself."""
+    from sklearn.linear_model import LogisticRegression
+
+    def fitted(columns: list[Sequence[float]]) -> list[float]:
+        model = LogisticRegression().fit(np.stack(columns, axis=1), tumour)
+        return [round(float(value), 4) for value in (*model.coef_[0], *model.intercept_)]
+
+    both = fitted([classifier, suspicions])
+    if min(both[:2]) >= 0:
+        return Fusion(classifier=both[0], suspicion=both[1], offset=both[2])
+    if both[0] < 0:
+        weight, offset = fitted([suspicions])
+        return Fusion(classifier=0, suspicion=max(weight, 0), offset=offset)
+    weight, offset = fitted([classifier])
+    return Fusion(classifier=max(weight, 0), offset=offset)
 
 
 def threshold_for_recall(scores: Pixels, positive: NDArray[np.bool_], recall: float) -> float:

@@ -199,7 +199,9 @@ def operation(data: Path, run: Path) -> None:
     fitted = fit_operation(pair[0], pair[1], cache, p, training)
     fitted.save(run)
     write_whole(run / TRAINING_PICTURES, "".join(f"{one}\n" for one in cache.fingerprints()).encode())
-    for name, value in fitted.decision.model_dump().items():
+    decision = fitted.decision.model_dump()
+    fusion = {f"fusion, {name}": value for name, value in decision.pop("fusion").items()}
+    for name, value in (decision | fusion).items():
         say(f"{name:26} {value:.4g}")
     for name, value in fitted.report.items():
         say(f"validation {name:24} {value:.3f}")

@@ -23,6 +23,7 @@ from bonedge.models.fit_operation import (
     RECALL,
     Operation,
     _verdicts,
+    best_fusion,
     best_malignant_threshold,
     best_temperature,
     fit_abstention,
@@ -89,6 +90,27 @@ def test_the_temperature_undoes_overconfidence(true: float) -> None:
     shares = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
     truths = (shares.cumsum(1) > rng.random((20_000, 1))).argmax(1)
     assert best_temperature((honest * true).astype(np.float32), truths) == pytest.approx(true, rel=0.05)
+
+
+def test_fusion_finds_the_weights_that_the_data_have() -> None:
+    """If it failed, one of the two networks would be heard too loudly."""
+    pytest.importorskip("sklearn")
+    rng = np.random.default_rng(1)
+    own, other = rng.normal(0, 2, (2, 40_000))
+    tumour = rng.random(40_000) < 1 / (1 + np.exp(-(0.7 * own + 0.4 * other - 0.5)))
+    found = best_fusion(list(own), list(other), tumour)
+    assert (found.classifier, found.suspicion, found.offset) == pytest.approx((0.7, 0.4, -0.5), abs=0.06)
+
+
+@pytest.mark.parametrize("signs", [(1, -1), (-1, 1), (-1, -1)])
+def test_fusion_hears_no_network_against_itself(signs: tuple[int, int]) -> None:
+    """If it failed, more suspicion could make a tumour less likely."""
+    pytest.importorskip("sklearn")
+    rng = np.random.default_rng(2)
+    own, other = rng.normal(0, 2, (2, 5000))
+    tumour = rng.random(5000) < 1 / (1 + np.exp(-(signs[0] * own + signs[1] * other)))
+    found = best_fusion(list(own), list(other), tumour)
+    assert (found.classifier > 0, found.suspicion > 0) == (signs[0] > 0, signs[1] > 0)
 
 
 def macro(truths: Any, verdicts: Any) -> float:
