@@ -21,7 +21,7 @@ _STEPS = 255
 """Of an int8 activation between the ends of its range."""
 _SHRINKING = np.linspace(0.3, 1.0, 36)
 """Shares of each end of the range that are tried for the least error."""
-_OUTERMOST = 1e-4
+OUTERMOST = 1e-4
 """Share of the values beyond a quantile range, at each end."""
 _SAMPLED = 1 << 15
 """Values per tensor and picture that enter its histogram: more would only take longer."""
@@ -130,8 +130,8 @@ def quantile(histogram: NDArray[np.int64], extremes: Range) -> Range:
     """The range without the outermost values at either end."""
     centres = _centres(extremes)
     reached = np.cumsum(histogram) / max(int(histogram.sum()), 1)
-    low = float(centres[int(np.searchsorted(reached, _OUTERMOST))])
-    high = float(centres[min(int(np.searchsorted(reached, 1 - _OUTERMOST)), BINS - 1)])
+    low = float(centres[int(np.searchsorted(reached, OUTERMOST))])
+    high = float(centres[min(int(np.searchsorted(reached, 1 - OUTERMOST)), BINS - 1)])
     return _with_zero((low, high))
 
 

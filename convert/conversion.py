@@ -23,7 +23,7 @@ from .evidence import Evidence, Request, tools
 from .export import Exported, export
 from .finished import Finished
 from .golden import with_golden_pictures
-from .ladder import Workshop
+from .ladder import RECIPES, Workshop
 from .passport import PASSPORT, as_file, passport_of
 from .progress import Steps
 from .refusal import refuse
@@ -238,7 +238,13 @@ def _workshops(
     inputs: Inputs,
     networks: Networks,
 ) -> dict[NetworkName, Workshop]:
-    identity = {"models": trained.digests, "calibration": calibration.digest, "tools": tools(), "seed": request.seed}
+    identity = {
+        "models": trained.digests,
+        "calibration": calibration.digest,
+        "tools": tools(),
+        "seed": request.seed,
+        "recipes": RECIPES,
+    }
     repairs = functools.cache(partial(_repair_inputs, request, trained, networks))
     made = {}
     for network in NETWORKS:

@@ -36,6 +36,10 @@ _MIXED = (2, 4, 8, 16, 32)
 """How many layers are left in float, one rung after the other."""
 
 
+RECIPES = 2
+"""Raised when a recipe gives other files under the same name: candidates that were kept are then not taken up."""
+
+
 class Rung(StrEnum):
     """From the fastest to the safest."""
 
@@ -129,6 +133,10 @@ class Workshop:
             recipe = "-".join(("int8", *filter(None, (source.change, _NAMES[estimator]))))
             with contextlib.suppress(GateFailed):  # an operation without an int8 form: the other recipes leave it out
                 made.append(self._made(engine, recipe, partial(self._int8, engine, source, estimator)))
+        if engine == "openvino":
+            recipe = "-".join(("int8", *filter(None, (source.change, "corrected"))))
+            with contextlib.suppress(GateFailed):
+                made.append(self._made(engine, recipe, partial(_corrected, source)))
         return made
 
     def _int8(self, engine: EngineName, source: _Source, estimator: Estimator) -> tuple[bytes, ...]:
@@ -204,6 +212,11 @@ class _Source:
         if estimator not in self._fake_quantized:
             self._fake_quantized[estimator] = openvino_int8.quantize(self.exported, self.samples, estimator)
         return self._fake_quantized[estimator]
+
+
+def _corrected(source: _Source) -> tuple[bytes, ...]:
+    quantized = openvino_int8.quantize(source.exported, source.samples, Estimator.EXTREMES, corrected=True)
+    return serialize(quantized.without(()))
 
 
 _NAMES = {Estimator.EXTREMES: "", Estimator.MSE: "mse", Estimator.QUANTILE: "quantile"}
