@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from bonedge.edge.crop import crop
 from bonedge.edge.geometry import resize
 from bonedge.edge.manifest import Preprocessing
-from bonedge.edge.records import BoundingBox, Pixels
+from bonedge.edge.records import CLASSES, BoundingBox, Pixels
 
 from .augmentation import GENTLE_CROP, WHOLE_PICTURE, Augmentation, augment
 from .cache import PictureCache
 from .classifier import evidence_sides
 from .regions import Regions, draw_region
+from .segmenter import FAMILY
 
 _MARGIN = 1.4
 """A crop is cut this much larger before it is turned, so that turning brings picture, not black, into the corners."""
@@ -39,7 +40,10 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class SegmenterBatches:
-    """Inputs float32 "batch side side 1" -> targets float32 "batch side side 2": (long bone, lesion)."""
+    """Inputs float32 "batch side side 1" -> targets by output of `bonedge.models.segmenter.trainable_view`.
+
+    `logits`: float32 "batch side side 2": (long bone, lesion). `family`: as `ClassifierBatches` has it.
+    """
 
     cache: PictureCache
     indices: NDArray[np.int64]
@@ -53,7 +57,7 @@ class SegmenterBatches:
     def __len__(self) -> int:
         return max(1, len(self.indices) // self.size)
 
-    def batch(self, number: int) -> tuple[Pixels, Pixels]:
+    def batch(self, number: int) -> tuple[Pixels, dict[str, Pixels]]:
         chosen = _chosen(self.indices, self.seed, self.epoch, self.size, number)
         inputs, targets = [], []
         for index in chosen:
@@ -63,7 +67,8 @@ class SegmenterBatches:
             picture, planes = augment(picture, planes, rng, self.augmentation)
             inputs.append(((picture - self.p.mean) / self.p.std)[:, :, None])
             targets.append(np.stack(planes, axis=2))
-        return np.stack(inputs).astype(np.float32), np.stack(targets).astype(np.float32)
+        named = {FAMILY: one_hot(self.cache, chosen)} if self.cache.families else {}
+        return np.stack(inputs).astype(np.float32), {"logits": np.stack(targets).astype(np.float32), **named}
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class ClassifierBatches:
     """Inputs float32 "batch side side 3" -> targets by output of `bonedge.models.classifier.with_evidence`.
 
     `logits`: float32 "batch 3", smoothed one-hot times the class's weight. `evidence16`, `evidence32`: float32
-    "batch rows columns 3", share of each cell that is benign lesion, malignant lesion, long bone.
+    "batch rows columns maps", share of each cell that is a lesion of each kind of `lesion_kinds`, and long bone.
+    `family`: float32 "batch families", one-hot, all 0 where it is not known; left out where none is.
 
     `indices` are pictures of limbs only. Which region of a picture is shown is drawn anew each epoch.
     """
@@ -102,7 +108,8 @@ class ClassifierBatches:
             name: np.stack([np.stack([resize(plane, side, side) for plane in maps], axis=2) for _, maps in crops])
             for name, side in evidence_sides(self.side).items()
         }
-        return np.stack([grey for grey, _ in crops]), {"logits": targets, **evidence}
+        named = {FAMILY: one_hot(self.cache, chosen)} if self.cache.families else {}
+        return np.stack([grey for grey, _ in crops]), {"logits": targets, **evidence, **named}
 
     def _crop(self, index: int) -> tuple[Pixels, list[Pixels]]:
         """A crop, and what is where in it: benign lesion, malignant lesion, long bone, each float32 "side side"."""
@@ -123,13 +130,30 @@ class ClassifierBatches:
         shown = [grey[inside, inside], _doubted(found, rng), seen]
         if self.p.classifier_channels == "grey":
             shown = shown[:1] * 3
-        label = int(self.cache.label[index])
-        truth = [lesion * np.float32(label == kind) for kind in (1, 2)] + [bone]
+        kind = lesion_kind(self.cache, index)
+        truth = [lesion * np.float32(kind == one) for one in lesion_kinds(self.cache)] + [bone]
         return ((np.stack(shown, axis=2) - self.p.mean) / self.p.std).astype(np.float32), truth
 
     def _class_weights(self) -> Pixels:
         counts = np.bincount(self.cache.label[self.indices].astype(np.int64), minlength=3)[:3]
         return np.asarray(counts.sum() / (3 * np.maximum(counts, 1)), np.float32)
+
+
+def lesion_kinds(cache: PictureCache) -> tuple[str, ...]:
+    """What the maps of evidence tell apart: families where they are known, else benign and malignant."""
+    return cache.lesion_families or (CLASSES[1].value, CLASSES[2].value)
+
+
+def lesion_kind(cache: PictureCache, index: int) -> str:
+    """The one of `lesion_kinds` that picture `index` shows; something else when it has no lesion."""
+    if cache.lesion_families and cache.family[index] >= 0:
+        return cache.families[int(cache.family[index])]
+    return CLASSES[int(cache.label[index])].value
+
+
+def one_hot(cache: PictureCache, indices: NDArray[np.int64]) -> Pixels:
+    """float32 "k families" of pictures `indices`; all 0 where the family is not known."""
+    return np.asarray(cache.family[indices][:, None] == np.arange(len(cache.families)), np.float32)
 
 
 def replace_side(p: Preprocessing, side: int) -> Preprocessing:

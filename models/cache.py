@@ -54,6 +54,16 @@ class PictureCache:
     label: NDArray[np.int8]
     """int8 "n": index into CLASSES, or OUT_OF_SCOPE."""
     validation: NDArray[np.bool_]
+    family: NDArray[np.int16]
+    """int16 "n": index into `families`, -1 where it is not known."""
+    families: tuple[str, ...] = ()
+    """Of all pictures of limbs, sorted."""
+
+    @property
+    def lesion_families(self) -> tuple[str, ...]:
+        """Those of `families` that lesions have."""
+        found = np.unique(self.family[(self.label > 0) & (self.label < OUT_OF_SCOPE) & (self.family >= 0)])
+        return tuple(self.families[index] for index in found)
 
     def working_picture(self, index: int) -> Pixels:
         """float32 "rows columns", 0..1: exactly what `prepare` made."""
@@ -110,11 +120,15 @@ def open_cache(
         _make(data.samples, folder, p, on_progress, processes)
         write_whole(marker, json.dumps({"digest": digest} | wanted).encode())
         arrays = _mapped(folder, p)
+    families = tuple(sorted({s.family for s in data.samples if s.family and s.label is not Label.ABSTAIN}))
+    family = [families.index(s.family) if s.family in families else -1 for s in data.samples]
     label = [CLASSES.index(s.label) if s.label is not Label.ABSTAIN else OUT_OF_SCOPE for s in data.samples]
     return PictureCache(
         **arrays,
         label=np.array(label, np.int8),
         validation=np.array([s.validation for s in data.samples], np.bool_),
+        family=np.array(family, np.int16),
+        families=families,
     )
 
 

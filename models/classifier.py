@@ -17,6 +17,7 @@ from typing import Any
 from bonedge.edge.records import CLASSES
 
 from .ranges import near_one
+from .segmenter import FAMILY
 from .transfer import transfer_weights
 
 
@@ -78,22 +79,30 @@ EVIDENCE = {"evidence16": "block6a_expand_activation", "evidence32": "top_activa
 """Names of the training heads and the layers that they read, at 1/16 and 1/32 of the input's resolution."""
 
 
-def with_evidence(classifier: Any) -> Any:
-    """The same layers with two more outputs, for training only: where in the crop the evidence is, and for what.
+def with_evidence(classifier: Any, maps: int = 3, families: int = 0) -> Any:
+    """The same layers with more outputs, for training only: where in the crop the evidence is, and for what.
 
     Three thousand labels are few for four million weights: trained on labels alone the network stayed at chance for
-    seven epochs. A coarse map of (benign lesion, malignant lesion, long bone), known exactly for phantoms, says which
-    pixels a label comes from.
+    seven epochs. A coarse map of what is where, known exactly for phantoms, says which pixels a label comes from; the
+    name of the lesion's family says more about it than one of three classes does.
+
+    Args:
+        classifier: from `build_classifier`.
+        maps: channels of the maps: kinds of lesion, then long bone.
+        families: how many families there are to be named; 0 leaves that head out.
 
     Returns:
-        A keras.Model with the outputs `logits` ("batch 3") and those of `EVIDENCE` (logits, "batch rows columns 3").
+        A keras.Model with the outputs `logits` ("batch 3"), those of `EVIDENCE` (logits, "batch rows columns maps")
+        and, with families, `FAMILY` (logits, "batch families").
     """
     import keras
     from keras import layers
 
     heads = {
-        name: layers.Conv2D(3, 1, name=name)(classifier.get_layer(layer).output) for name, layer in EVIDENCE.items()
+        name: layers.Conv2D(maps, 1, name=name)(classifier.get_layer(layer).output) for name, layer in EVIDENCE.items()
     }
+    if families:
+        heads[FAMILY] = layers.Dense(families, name=FAMILY)(classifier.get_layer("top_dropout").output)
     return keras.Model(
         classifier.input, {"logits": classifier.get_layer("logits").output, **heads}, name="classifier_evidence"
     )

@@ -36,6 +36,8 @@ class Sample:
     """The same for the long bones; None when they are not annotated."""
     validation: bool
     """Held out of training: used for watching it and for fitting the operating point."""
+    family: str = ""
+    """What kind of lesion it is, or what healthy thing might pass for one; empty when that is not known."""
 
 
 class SampleSet(Protocol):
@@ -130,4 +132,5 @@ def _sample(folder: Path, row: dict[str, Any]) -> Sample:
         mask("lesion_mask") if label in (Label.BENIGN, Label.MALIGNANT) else None,
         mask("bone_mask"),
         held_out(int(row["index"])),
+        str(row.get("family", "")),
     )

@@ -9,6 +9,7 @@ _BONE_WEIGHT = 0.4
 _LESION_WEIGHT = 6.0
 _EVIDENCE_WEIGHT = 2.0
 _LESION_CELL = 3.0
+_FAMILY_WEIGHT = 0.5
 _ALARM_GRID = 64
 """Cells along a side; the smallest lesion that counts at run time fills two."""
 _ALARM_CELLS = 8
@@ -58,12 +59,18 @@ def classification_loss(targets: Any, logits: Any) -> Any:
     return ops.mean(-ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1))
 
 
+def family_loss(targets: Any, logits: Any) -> Any:
+    """Cross-entropy, less heavy than the label's. Rows of targets that are all 0 do not count."""
+    return _FAMILY_WEIGHT * classification_loss(targets, logits)
+
+
 def evidence_loss(targets: Any, logits: Any) -> Any:
     """Cross-entropy of a coarse map of evidence. Both float32 "batch rows columns channels"; targets are shares.
 
-    The lesion's cells weigh more, for most cells hold none.
+    The lesion's cells weigh more, for most cells hold none. Channels add up: each kind of lesion is its own question.
     """
     from keras import ops
 
     entropy = ops.softplus(logits) - logits * targets
-    return _EVIDENCE_WEIGHT * ops.mean(entropy * (1 + _LESION_CELL * targets))
+    weighted = ops.sum(entropy * (1 + _LESION_CELL * targets), axis=-1)
+    return _EVIDENCE_WEIGHT / 3 * ops.mean(weighted)

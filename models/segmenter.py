@@ -20,6 +20,8 @@ from .transfer import transfer_weights
 
 CHANNELS = (16, 32, 64, 128, 192)
 """Per level, from half the input's resolution down to the bottleneck at 1/32."""
+FAMILY = "family"
+"""Name of the training head that names the family."""
 
 
 def build_segmenter(side: int = 256, *, weights: Path | None = None, range_penalty: float = 0.0) -> Any:
@@ -76,8 +78,20 @@ def build_segmenter(side: int = 256, *, weights: Path | None = None, range_penal
     return model
 
 
-def trainable_view(segmenter: Any) -> Any:
-    """The same layers with the map logits as the only output: what the loss is computed on."""
+def trainable_view(segmenter: Any, families: int = 0) -> Any:
+    """The same layers with other outputs, for training: what the loss is computed on.
+
+    Args:
+        segmenter: from `build_segmenter`.
+        families: how many families of lesions and of what may pass for one there are to be named from the pooled
+            bottleneck; 0 leaves that head out.
+
+    Returns:
+        A keras.Model with the outputs `logits` ("batch side side 2") and, with families, `family` ("batch families").
+    """
     import keras
 
-    return keras.Model(segmenter.input, segmenter.get_layer("logits").output, name="segmenter_logits")
+    outputs = {"logits": segmenter.get_layer("logits").output}
+    if families:
+        outputs[FAMILY] = keras.layers.Dense(families, name=FAMILY)(segmenter.get_layer("features").output)
+    return keras.Model(segmenter.input, outputs, name="segmenter_training")

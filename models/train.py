@@ -22,17 +22,17 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import sync_folder, write_whole
 from bonedge.edge.manifest import Preprocessing, Training
 
-from .batches import ClassifierBatches, SegmenterBatches
+from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .classifier import EVIDENCE, build_classifier, with_evidence
 from .datasets import TRAINING_PICTURES, PhantomSet
 from .fit_operation import fit_operation
 from .fitting import Schedule, Task, fit
-from .losses import classification_loss, evidence_loss, segmentation_loss
+from .losses import classification_loss, evidence_loss, family_loss, segmentation_loss
 from .progress import progress_bar, say
 from .quiet import muffled
 from .regions import Regions, predict_regions
-from .segmenter import CHANNELS, build_segmenter, trainable_view
+from .segmenter import CHANNELS, FAMILY, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
 
 PREPROCESSING = Preprocessing(classifier_channels="grey, lesion, bone")
@@ -118,8 +118,11 @@ def segmenter(
     training, validation = np.flatnonzero(~cache.validation), np.flatnonzero(cache.validation)
     task = Task(
         name="segmenter",
-        build=lambda side: trainable_view(build_segmenter(side, weights=weights, range_penalty=_RANGE_PENALTY)),
-        loss=functools.partial(segmentation_loss, alarm=alarm),
+        build=lambda side: trainable_view(
+            build_segmenter(side, weights=weights, range_penalty=_RANGE_PENALTY), len(cache.families)
+        ),
+        loss={"logits": functools.partial(segmentation_loss, alarm=alarm)}
+        | ({FAMILY: family_loss} if cache.families else {}),
         batches=lambda epoch, side: SegmenterBatches(cache, training, p, side, seed, epoch, batch),
         validate=lambda model, side: segmenter_figures(model, cache, validation, p, side),
         schedule=Schedule(sides, learning_rate),
@@ -130,7 +133,7 @@ def segmenter(
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
     if stop_after is None or stop_after >= len(sides):
         final = build_segmenter(p.segmenter_side_px)
-        _copy_weights(trained, final)
+        _copy_weights(trained, final, leave=(FAMILY,))
         _save(final, run, "segmenter")
 
 
@@ -167,8 +170,14 @@ def classifier(
     training, validation = np.flatnonzero(limb & ~cache.validation), np.flatnonzero(limb & cache.validation)
     task = Task(
         name="classifier",
-        build=lambda side: with_evidence(build_classifier(side, weights=weights, range_penalty=_RANGE_PENALTY)),
-        loss={"logits": classification_loss} | dict.fromkeys(EVIDENCE, evidence_loss),
+        build=lambda side: with_evidence(
+            build_classifier(side, weights=weights, range_penalty=_RANGE_PENALTY),
+            len(lesion_kinds(cache)) + 1,
+            len(cache.families),
+        ),
+        loss={"logits": classification_loss}
+        | dict.fromkeys(EVIDENCE, evidence_loss)
+        | ({FAMILY: family_loss} if cache.families else {}),
         batches=lambda epoch, side: ClassifierBatches(cache, regions, training, p, side, seed, epoch, batch),
         validate=lambda model, side: classifier_figures(model, cache, regions, validation, p, side),
         schedule=Schedule(sides, learning_rate),
@@ -179,7 +188,7 @@ def classifier(
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
     if stop_after is None or stop_after >= len(sides):
         final = build_classifier(p.classifier_side_px)
-        _copy_weights(trained, final, leave=EVIDENCE)
+        _copy_weights(trained, final, leave=(*EVIDENCE, FAMILY))
         _save(final, run, "classifier")
 
 

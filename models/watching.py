@@ -27,7 +27,7 @@ def segmenter_figures(
     """Median Dice of the lesions, median Dice of the bones, share of normals with a false lesion.
 
     Args:
-        logits: a model, normalised picture -> map logits.
+        logits: a model from `trainable_view`.
         cache: of the pictures.
         indices: the pictures to use.
         p: how they were prepared.
@@ -37,7 +37,8 @@ def segmenter_figures(
     for start in range(0, len(indices), _BATCH):
         chosen = indices[start : start + _BATCH]
         grey = np.stack([square(cache.picture[index], side) for index in chosen])
-        found = np.asarray(logits.predict_on_batch(((grey - p.mean) / p.std).astype(np.float32)[..., None])) >= 0
+        answer = logits.predict_on_batch(((grey - p.mean) / p.std).astype(np.float32)[..., None])
+        found = np.asarray(answer["logits"]) >= 0
         for index, maps in zip(chosen, found, strict=True):
             truth = square(cache.lesion[index], side) >= 0.5
             if truth.any():

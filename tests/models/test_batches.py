@@ -15,8 +15,8 @@ from bonedge.edge.crop import classifier_input, crop
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.records import BoundingBox
 from bonedge.models.augmentation import Augmentation
-from bonedge.models.batches import ClassifierBatches, SegmenterBatches, for_keras, replace_side
-from bonedge.models.cache import PictureCache
+from bonedge.models.batches import ClassifierBatches, SegmenterBatches, for_keras, lesion_kinds, replace_side
+from bonedge.models.cache import OUT_OF_SCOPE, PictureCache
 from bonedge.models.regions import THRESHOLDS, Regions, draw_region
 
 UNCHANGED = Augmentation(
@@ -116,7 +116,8 @@ def test_the_segmenter_sees_what_the_runtime_shows_it_with_the_masks_of_that_pic
 ) -> None:
     """If it failed, the network would be trained on other numbers, or with another picture's truth."""
     batches = of_segmenter(cache, p, limbs, side=256, augmentation=UNCHANGED)
-    inputs, targets = batches.batch(0)
+    inputs, by_output = batches.batch(0)
+    targets = by_output["logits"]
     assert inputs.shape == (4, 256, 256, 1)
     assert targets.shape == (4, 256, 256, 2)
     assert inputs.dtype == targets.dtype == np.float32
@@ -132,7 +133,7 @@ def test_small_pictures_are_averages_of_large_ones(cache: PictureCache, p: Prepr
     """If it failed, what is learned at a small size would be of no use at the size of the workstation."""
     large = of_segmenter(cache, p, limbs, side=256, augmentation=UNCHANGED).batch(0)
     small = of_segmenter(cache, p, limbs, side=64, augmentation=UNCHANGED).batch(0)
-    for one, other in zip(large, small, strict=True):
+    for one, other in ((large[0], small[0]), (large[1]["logits"], small[1]["logits"])):
         averaged = one.reshape(4, 64, 4, 64, 4, -1).mean((2, 4))
         assert np.allclose(averaged, other, atol=1e-4)
 
@@ -225,6 +226,29 @@ def test_evidence_lies_where_the_lesion_is(cache: PictureCache, regions: Regions
     assert np.abs(cut - targets["evidence16"][0][..., 2]).mean() < 0.1
 
 
+def test_families_are_told_apart_where_they_are_known(
+    cache: PictureCache, regions: Regions, p: Preprocessing, limbs: Any
+) -> None:
+    """If it failed, a network would be taught one family's name on another's picture."""
+    names = ("cyst", "island", "sarcoma")
+    family = np.choose(np.minimum(cache.label, 2), (1, 0, 2)).astype(np.int16)
+    family[cache.label == OUT_OF_SCOPE] = -1
+    known = replace(cache, family=family, families=names)
+    assert lesion_kinds(cache) == ("benign", "malignant")
+    assert lesion_kinds(known) == ("cyst", "sarcoma")
+    batches = of_classifier(known, regions, p, limbs, side=128, size=len(limbs), augmentation=UNCHANGED)
+    targets = batches.batch(0)[1]
+    plain = replace(batches, cache=cache).batch(0)[1]
+    for name in ("evidence16", "evidence32"):
+        assert np.array_equal(targets[name], plain[name])
+    order = np.random.default_rng((SEED, 0)).permutation(limbs)
+    assert np.array_equal(targets["family"], np.eye(3, dtype=np.float32)[family[order]])
+    strangers = np.flatnonzero(cache.label == OUT_OF_SCOPE)
+    both = of_segmenter(known, p, np.concatenate([strangers, limbs[:2]]), size=4).batch(0)[1]
+    assert sorted(both["family"].sum(1)) == [0, 0, 1, 1]
+    assert "family" not in of_segmenter(cache, p, limbs).batch(0)[1]
+
+
 def test_crops_stay_within_the_grey_scale(cache: PictureCache, regions: Regions, p: Preprocessing, limbs: Any) -> None:
     """If it failed, regions that overhang the picture would show the classifier greys that do not exist."""
     for epoch in range(3):
@@ -242,5 +266,5 @@ def test_keras_gets_the_same_batches_in_order(cache: PictureCache, p: Preprocess
     dataset = for_keras(batches)
     assert len(dataset) == len(batches)
     for number in range(len(batches)):
-        for one, other in zip(dataset[number], batches.batch(number), strict=True):
+        for one, other in zip(arrays(dataset[number]), arrays(batches.batch(number)), strict=True):
             assert np.array_equal(one, other)

@@ -189,6 +189,9 @@ def test_evidence_is_another_view_of_the_same_network(small: Any) -> None:
     view = with_evidence(small)
     heads = [layer.name for layer in view.layers if layer not in small.layers]
     assert sorted(heads) == sorted(EVIDENCE)
+    naming = with_evidence(small, maps=7, families=5)
+    assert naming.predict_on_batch(crop(64, 2))["family"].shape == (2, 5)
+    assert naming.output["evidence16"].shape[-1] == 7
     answer = view.predict_on_batch(crop(64, 2))
     assert np.allclose(answer["logits"], small.predict_on_batch(crop(64, 2)), atol=1e-5)
 

@@ -35,7 +35,7 @@ def task(cache: PictureCache, p: Preprocessing) -> Task:
     return Task(
         name="segmenter",
         build=_network,
-        loss=segmentation_loss,
+        loss={"logits": segmentation_loss},
         batches=lambda epoch, side: SegmenterBatches(cache, indices, p, side, 3, epoch, 4),
         validate=lambda model, side: {"side_seen": float(side)},
         schedule=Schedule(SIDES, RATE),
@@ -151,4 +151,4 @@ def _network(side: int) -> Any:
     x = layers.BatchNormalization(gamma_regularizer=near_one(1e-2))(x)
     x = layers.Dropout(0.3)(layers.ReLU(6.0)(x))
     x = layers.SpatialDropout2D(0.2)(x)
-    return keras.Model(picture, layers.Conv2D(2, 3, padding="same")(x))
+    return keras.Model(picture, {"logits": layers.Conv2D(2, 3, padding="same")(x)})

@@ -11,7 +11,11 @@ import pytest
 from bonedge.models.ranges import near_one
 from bonedge.models.segmenter import CHANNELS, build_segmenter, trainable_view
 
-pytestmark = pytest.mark.full
+pytestmark = [
+    pytest.mark.full,
+    # Keras saves weights through numpy 1's protocol for arrays.
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +83,14 @@ def test_the_same_weights_fit_every_side(small: Any) -> None:
 def test_the_trained_view_shares_the_layers(small: Any) -> None:
     """If it failed, training would improve another network than the one that is saved."""
     view = trainable_view(small)
-    logits = view.predict_on_batch(picture(64, 2))
+    logits = view.predict_on_batch(picture(64, 2))["logits"]
     assert np.allclose(1 / (1 + np.exp(-logits)), small.predict_on_batch(picture(64, 2))["maps"], atol=1e-5)
     assert all(layer is small.get_layer(layer.name) for layer in view.layers)
     names = {variable.path for variable in small.variables}
     assert {variable.path for variable in view.variables} == names
+    naming = trainable_view(small, families=5)
+    assert naming.predict_on_batch(picture(64, 2))["family"].shape == (2, 5)
+    assert [layer.name for layer in naming.layers if layer not in small.layers] == ["family"]
 
 
 def test_finds_the_same_wherever_it_is(small: Any) -> None:
