@@ -48,6 +48,7 @@ def test_the_document_says_what_would_be_loaded(documented: Bundle) -> None:
             "classifier": ["classifier.xml", "classifier.bin"],
             "segmenter_recipe": "",
             "classifier_recipe": "",
+            "golden": [],
         }
     ]
     assert set(document["files"]) == set(documented.contents)
