@@ -34,8 +34,6 @@ _DRIFT = 8
 """Calibration inputs on which fp32 and int8 are compared layer by layer."""
 _MIXED = (2, 4, 8, 16, 32)
 """How many layers are left in float, one rung after the other."""
-
-
 RECIPES = 2
 """Raised when a recipe gives other files under the same name: candidates that were kept are then not taken up."""
 
@@ -128,15 +126,14 @@ class Workshop:
             yield [self.reference(engine)]
 
     def _quantized(self, engine: EngineName, source: _Source) -> list[Candidate]:
-        made = []
-        for estimator in Estimator:
-            recipe = "-".join(("int8", *filter(None, (source.change, _NAMES[estimator]))))
-            with contextlib.suppress(GateFailed):  # an operation without an int8 form: the other recipes leave it out
-                made.append(self._made(engine, recipe, partial(self._int8, engine, source, estimator)))
+        ways = {_NAMES[estimator]: partial(self._int8, engine, source, estimator) for estimator in Estimator}
         if engine == "openvino":
-            recipe = "-".join(("int8", *filter(None, (source.change, "corrected"))))
-            with contextlib.suppress(GateFailed):
-                made.append(self._made(engine, recipe, partial(_corrected, source)))
+            ways["corrected"] = partial(_corrected, source)
+        made = []
+        for way, make in ways.items():
+            recipe = "-".join(("int8", *filter(None, (source.change, way))))
+            with contextlib.suppress(GateFailed):  # an operation without an int8 form: the other recipes leave it out
+                made.append(self._made(engine, recipe, make))
         return made
 
     def _int8(self, engine: EngineName, source: _Source, estimator: Estimator) -> tuple[bytes, ...]:

@@ -7,11 +7,11 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bonedge.edge.machine import processor
 from bonedge.edge.records import NOTICE
 
 from .evidence import Evidence
@@ -121,12 +121,9 @@ def agreement_of_formats(evidence: Evidence) -> list[dict[str, Any]]:
 
 def machine() -> dict[str, Any]:
     """What latencies were measured on."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-    fields = {name.strip(): value.strip() for name, value in fields.items()}
-    flags = set(fields.get("flags", fields.get("Features", "")).split())
+    model, flags = processor()
     return {
-        "processor": fields.get("model name", platform.processor() or platform.machine()),
+        "processor": model,
         "flags": [flag for flag in _FLAGS if flag in flags],
         "processors": len(os.sched_getaffinity(0)),
         "system": platform.system(),

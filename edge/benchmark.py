@@ -25,16 +25,15 @@ from .benchmark_document import (
     Measured,
     Picture,
     Result,
-    as_json,
     compare,
     read_document,
     result_of,
 )
-from .bundle import Bundle, bundled_default
+from .bundle import Bundle, open_bundle
 from .choice import choice_folder, choose, devices, remember, remembered
 from .config import BenchmarkSettings, read_settings
 from .decode import Decoder
-from .engines import DEVICES, ENGINES
+from .engines import DEVICES, ENGINES, usual_threads
 from .errors import ExitCode, InvalidConfiguration
 from .machine import describe_machine
 from .manifest import EngineName
@@ -129,7 +128,7 @@ def command(
         return
     document = benchmark(settings, trust, quiet=as_document)
     if as_document:
-        click.echo(json.dumps(as_json(document)))
+        click.echo(json.dumps(asdict(document)))
     else:
         _print(document)
 
@@ -147,8 +146,7 @@ def benchmark(settings: BenchmarkSettings, trust: Trust, *, quiet: bool = False)
         InvalidConfiguration: there is no picture, or nothing can be written where results should go.
         UnreadableImage: a picture cannot be decoded.
     """
-    folder = settings.bundle if settings.bundle is not None else bundled_default()
-    bundle = Bundle.open(folder, trust=trust)
+    bundle = open_bundle(settings.bundle, trust)
     chosen = _settings(bundle, settings)
     where = settings.scratch if settings.scratch is not None else Path.cwd()
     try:
@@ -160,6 +158,7 @@ def benchmark(settings: BenchmarkSettings, trust: Trust, *, quiet: bool = False)
     with scratch as name, _progress(quiet) as advance:
         work = Path(name)
         pictures = settings.images or write_specimens(bundle, work)
+        described = tuple(_described(pictures))
         results = work / "results"
         results.mkdir()
         all_runs = measure(
@@ -167,14 +166,13 @@ def benchmark(settings: BenchmarkSettings, trust: Trust, *, quiet: bool = False)
         )
         found = []
         for runs in all_runs:
-            starts = tuple(cold_starts(folder, runs.setting, pictures[0], results))
+            starts = tuple(cold_starts(bundle.folder, runs.setting, pictures[0], results))
             rates = {
                 workers: throughput(bundle, runs.setting, pictures, results, workers=workers, seconds=_WORKER_SECONDS)
                 for workers in _WORKERS
                 if workers <= max(2, len(os.sched_getaffinity(0)))
             }
             found.append(result_of(runs, starts, rates))
-        described = tuple(_described(pictures))
         kind = file_system(work)
     return Document(
         schema_version=BENCHMARK_SCHEMA_VERSION,
@@ -192,7 +190,7 @@ def benchmark(settings: BenchmarkSettings, trust: Trust, *, quiet: bool = False)
 def _settings(bundle: Bundle, settings: BenchmarkSettings) -> list[Setting]:
     held: list[EngineName] = [one.engine for one in bundle.manifest.networks]
     engines = held if settings.engine == "all" else [settings.engine]
-    threads = settings.threads or (min(4, len(os.sched_getaffinity(0))),)
+    threads = settings.threads or (usual_threads(),)
     if settings.engine == "all" and settings.device != "CPU":
         engines = [engine for engine in engines if engine == "openvino"]
     return [Setting(engine, settings.device, count) for engine in engines for count in threads]
@@ -208,7 +206,7 @@ def _described(pictures: Sequence[Path]) -> list[Picture]:
 
 
 def _explain(settings: BenchmarkSettings, trust: Trust, *, as_document: bool) -> None:
-    bundle = Bundle.open(settings.bundle if settings.bundle is not None else bundled_default(), trust=trust)
+    bundle = open_bundle(settings.bundle, trust)
     (threads,) = settings.threads if len(settings.threads) == 1 else (None,)
     choice = remembered(bundle, threads, choice_folder())
     if choice is None:
@@ -280,7 +278,7 @@ def _print(document: Document) -> None:
     for heading in ("engine", "precision", "p50", "p90", "p99", "max", "p90 (MLPerf-style)", "CPU ms", "a second", ""):
         table.add_column(heading, justify="left" if heading in ("engine", "precision", "") else "right")
     for one in document.results:
-        table.add_row(_setting(one), one.precision, *_figures(one.end_to_end), *_beside(one), _remark(one.end_to_end))
+        table.add_row(one.setting, one.precision, *_figures(one.end_to_end), *_beside(one), _remark(one.end_to_end))
     console.print(table)
     table = Table(box=box.SIMPLE_HEAD, title="Where the time goes, p50 ms", title_justify="left")
     names = tuple(document.results[0].stages)
@@ -288,7 +286,7 @@ def _print(document: Document) -> None:
         table.add_column(heading, justify="left" if heading in ("engine", "") else "right")
     for one in document.results:
         medians = (f"{one.stages[name].p50:.1f}" for name in names)
-        table.add_row(_setting(one), *medians, f"{one.inference.latency.p50:.1f}", _remark(one.inference))
+        table.add_row(one.setting, *medians, f"{one.inference.latency.p50:.1f}", _remark(one.inference))
     console.print(table)
     table = Table(box=box.SIMPLE_HEAD, title="A fresh process", title_justify="left")
     for heading in ("engine", "loading the networks, ms", "start to verdict, s", "of CPU, s", "peak memory, MB"):
@@ -296,12 +294,12 @@ def _print(document: Document) -> None:
     for one in document.results:
         cold = sorted(one.cold_starts, key=lambda start: start.wall_seconds)[len(one.cold_starts) // 2]
         figures = (f"{cold.wall_seconds:.2f}", f"{cold.processor_seconds:.2f}", f"{cold.peak_memory_mb:.0f}")
-        table.add_row(_setting(one), f"{one.load_ms:.0f}", *figures)
+        table.add_row(one.setting, f"{one.load_ms:.0f}", *figures)
     console.print(table)
     for one in document.results:
         for measured, what in ((one.end_to_end, "end to end"), (one.inference, "the networks alone")):
             for reason in measured.steadiness.reasons:
-                console.print(f"Unsteady: {_setting(one)}, {what}. {reason}", markup=False, style="yellow")
+                console.print(f"Unsteady: {one.setting}, {what}. {reason}", markup=False, style="yellow")
         for sentence in one.disagreements:
             console.print(f"Do not use: {sentence}", markup=False, style="red")
     console.print(
@@ -330,10 +328,6 @@ def _console() -> Console:
     if not console.is_terminal:
         console.width = _WIDTH_IN_A_PIPE
     return console
-
-
-def _setting(result: Result) -> str:
-    return f"{result.engine} {result.device} x{result.threads}"
 
 
 def _figures(measured: Measured) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -52,6 +52,11 @@ class Result:
     """By number of workers."""
     disagreements: tuple[str, ...]
     """With the bundle's golden answers: such a setting must not be used."""
+
+    @property
+    def setting(self) -> str:
+        """As people name it."""
+        return f"{self.engine} {self.device} x{self.threads}"
 
 
 @dataclass(frozen=True)
@@ -117,11 +122,6 @@ def result_of(runs: Runs, starts: tuple[ColdStart, ...], pictures_per_second: Ma
     )
 
 
-def as_json(document: Document) -> dict[str, Any]:
-    """The document as plain values."""
-    return asdict(document)
-
-
 def read_document(path: Path) -> Document:
     """A document that `--json` printed into a file.
 
@@ -150,10 +150,10 @@ def compare(before: Document, after: Document, threshold: float) -> list[Compari
 
     Only settings that both documents hold; beyond doubt is when the whole 95 % interval of the ratio is.
     """
-    earlier = {_name(result): result for result in before.results}
+    earlier = {result.setting: result for result in before.results}
     found = []
     for result in after.results:
-        old = earlier.get(_name(result))
+        old = earlier.get(result.setting)
         if old is None:
             continue
         for what in ("end_to_end", "inference"):
@@ -165,12 +165,8 @@ def compare(before: Document, after: Document, threshold: float) -> list[Compari
             elif moved.high < 1 - threshold:
                 ruling = "faster"
             name = what.replace("_", " ")
-            found.append(Comparison(_name(result), name, a.latency.p50, b.latency.p50, moved, ruling))
+            found.append(Comparison(result.setting, name, a.latency.p50, b.latency.p50, moved, ruling))
     return found
-
-
-def _name(result: Result) -> str:
-    return f"{result.engine} {result.device} x{result.threads}"
 
 
 def _measured(rounds: Rounds, stolen: float) -> Measured:

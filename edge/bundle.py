@@ -85,6 +85,11 @@ class Bundle:
         return cls(folder, manifest, _digest(raw), MappingProxyType(contents), signature, verified)
 
 
+def open_bundle(folder: Path | None, trust: Trust) -> Bundle:
+    """The bundle in `folder`, or the released one when there is None: `Bundle.open`, for commands."""
+    return Bundle.open(bundled_default() if folder is None else folder, trust=trust)
+
+
 def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Bundle:
     """Write an unsigned bundle so that `folder` holds a whole, durable bundle or is as it was before.
 

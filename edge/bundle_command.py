@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from .bundle import Bundle, bundled_default
+from .bundle import Bundle, open_bundle
 from .bundle_report import describe, print_sheet, printable, signature, signature_sentence
 from .config import read_settings
 from .errors import BundleRefused, InvalidConfiguration
@@ -44,7 +44,7 @@ def show(folder: Path | None, key: Path | None, as_json: bool) -> None:
 
     Without BUNDLE, the one that came with bonedge. It is checked first: what is shown is what would be loaded.
     """
-    bundle = Bundle.open(folder if folder is not None else bundled_default(), trust=Trust(key))
+    bundle = open_bundle(folder, Trust(key))
     document = describe(bundle)
     if as_json:
         click.echo(json.dumps(document))

@@ -96,7 +96,7 @@ def load_chosen(
     if choice is not None:
         with contextlib.suppress(EngineUnavailable):
             return load(bundle, choice.engine, choice.device, threads)
-    if not make or not golden_radiographs(bundle):
+    if not make or not any(one.golden for one in bundle.manifest.networks):
         return load(bundle, threads=threads)
     networks, made = choose(bundle, threads, devices())
     remember(made, bundle, threads, folder)

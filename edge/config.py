@@ -14,7 +14,6 @@ from .trust import Trust, read_version
 Folder = Annotated[Path, Field(strict=False)]
 EngineChoice = Literal["auto", "tflite", "openvino"]
 _DEFAULT_OUTPUT = Path("bonedge-results")
-_WATCH_FOLDERS = ("input", "output", "state", "bundle", "quarantine", "metrics_file")
 
 
 class _Strict(BaseModel):
@@ -148,34 +147,21 @@ def read_settings(path: Path | None) -> Settings:
     except ValidationError as error:
         raise InvalidConfiguration(f"{path}: {_explain(error)}") from error
     here = path.resolve().parent
-    bundle, predict = settings.bundle, settings.predict
-    if bundle.key is not None:
-        bundle = bundle.model_copy(update={"key": here / bundle.key})
-    folders: dict[str, Path] = {}
-    if predict.bundle is not None:
-        folders["bundle"] = here / predict.bundle
-    if "output" in predict.model_fields_set:
-        folders["output"] = here / predict.output
-    watch = settings.watch.model_copy(
-        update={
-            name: here / getattr(settings.watch, name)
-            for name in _WATCH_FOLDERS
-            if name in settings.watch.model_fields_set
-        }
-    )
     return settings.model_copy(
-        update={
-            "bundle": bundle,
-            "predict": predict.model_copy(update=folders),
-            "watch": watch,
-            "benchmark": _placed(settings.benchmark, here),
-        }
+        update={table: _placed(getattr(settings, table), here) for table in Settings.model_fields}
     )
 
 
-def _placed(settings: BenchmarkSettings, here: Path) -> BenchmarkSettings:
-    places = {name: here / value for name in ("bundle", "scratch") if (value := getattr(settings, name)) is not None}
-    return settings.model_copy(update={**places, "images": tuple(here / image for image in settings.images)})
+def _placed(table: BaseModel, here: Path) -> BaseModel:
+    """The table with every path that was given in it, alone or in a list, taken from `here`."""
+    moved: dict[str, object] = {}
+    for name in table.model_fields_set:
+        value = getattr(table, name)
+        if isinstance(value, Path):
+            moved[name] = here / value
+        elif isinstance(value, tuple):
+            moved[name] = tuple(here / one if isinstance(one, Path) else one for one in value)
+    return table.model_copy(update=moved)
 
 
 def _explain(error: ValidationError) -> str:

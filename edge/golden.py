@@ -58,13 +58,12 @@ def disagreements(bundle: Bundle, networks: Networks, pictures: Mapping[str, Rad
     Raises:
         BundleRefused: the networks do not run, or a golden picture cannot be read.
     """
-    held = {one.engine: one.golden for one in bundle.manifest.networks}
     engine, device = networks.description.name, networks.description.device
     if pictures is None:
         pictures = golden_radiographs(bundle)
     pipeline = Pipeline(bundle, networks)
     found = []
-    for wanted in held.get(engine, ()):  # type: ignore[call-overload]
+    for wanted in (answer for one in bundle.manifest.networks if one.engine == engine for answer in one.golden):
         answer = golden_answer(wanted.picture, pipeline.examine(pictures[wanted.picture]))
         place = f"{engine} on {device} calls {wanted.picture}"
         if answer.label != wanted.label:

@@ -58,13 +58,19 @@ class ProcessorTime:
         return (self.stolen - earlier.stolen) / max(1, self.total - earlier.total)
 
 
+def processor() -> tuple[str, frozenset[str]]:
+    """Its model, and all flags that the kernel knows of it."""
+    information = _text(Path("/proc/cpuinfo"))
+    model = _first(r"^model name\s*:\s*(.*)$", information) or platform.processor() or platform.machine()
+    return model, frozenset(_first(r"^(?:flags|Features)\s*:\s*(.*)$", information).split())
+
+
 def describe_machine() -> Machine:
     """This one."""
-    information = _text(Path("/proc/cpuinfo"))
-    flags = set(_first(r"^(?:flags|Features)\s*:\s*(.*)$", information).split())
+    model, flags = processor()
     total = _first(r"^MemTotal:\s*(\d+) kB$", _text(Path("/proc/meminfo")))
     return Machine(
-        processor=_first(r"^model name\s*:\s*(.*)$", information) or platform.machine(),
+        processor=model,
         flags=tuple(flag for flag in _TELLING_FLAGS if flag in flags),
         usable_processors=len(os.sched_getaffinity(0)),
         processor_limit=_processor_limit(),
@@ -81,11 +87,6 @@ def energy_joules() -> float | None:
     """Of the processor package since some time in the past (RAPL); None where it cannot be read."""
     text = _text(_RAPL).strip()
     return int(text) / 1e6 if text.isdecimal() else None
-
-
-def peak_memory_mb(process: int | str = "self") -> float:
-    """Peak resident memory of a process, MiB (VmHWM); 0 where there is no /proc."""
-    return int(_first(r"^VmHWM:\s*(\d+) kB$", _text(Path(f"/proc/{process}/status"))) or 0) / 1024
 
 
 def _processor_limit() -> float | None:

@@ -42,9 +42,6 @@ class Setting:
     device: str
     threads: int
 
-    def __str__(self) -> str:
-        return f"{self.engine} {self.device} x{self.threads}"
-
 
 @dataclass
 class Runs:

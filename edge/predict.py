@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .bundle import Bundle, bundled_default
+from .bundle import open_bundle
 from .choice import choice_folder, load_chosen
 from .config import PredictSettings, read_settings
 from .decode import Decoder
@@ -75,7 +75,7 @@ def predict(images: tuple[Path, ...], settings: PredictSettings, trust: Trust, *
     with Decoder() as decoder:
         # The decoding process starts while this one loads the models.
         decoder.start()
-        bundle = Bundle.open(settings.bundle if settings.bundle is not None else bundled_default(), trust=trust)
+        bundle = open_bundle(settings.bundle, trust)
         networks = load_chosen(
             bundle, settings.engine, settings.device, settings.threads, folder=choice_folder(), make=False
         )

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from .bundle import Bundle, bundled_default
+from .bundle import open_bundle
 from .choice import load_chosen
 from .config import WatchSettings, read_settings
 from .daemon import Daemon, Equipment
@@ -233,7 +233,7 @@ def _reload(source: _Source, current: Equipment) -> Equipment | None:
 
 
 def _open_pipeline(settings: WatchSettings, trust: Trust, metrics: Metrics) -> Pipeline:
-    bundle = Bundle.open(settings.bundle if settings.bundle is not None else bundled_default(), trust=trust)
+    bundle = open_bundle(settings.bundle, trust)
     networks = load_chosen(bundle, settings.engine, settings.device, settings.threads, folder=settings.state, make=True)
     description = networks.description
     engine = f"{description.name} {description.device} {description.precision}"
@@ -268,7 +268,7 @@ def _check(settings: WatchSettings, trust: Trust) -> None:
     assert settings.input is not None
     if not settings.input.is_dir():
         raise InvalidConfiguration(f"{settings.input}: is not a folder; check watch.input, or mount the share")
-    Bundle.open(settings.bundle if settings.bundle is not None else bundled_default(), trust=trust)
+    open_bundle(settings.bundle, trust)
 
 
 def _check_folders(settings: WatchSettings) -> None:

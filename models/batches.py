@@ -67,8 +67,8 @@ class SegmenterBatches:
             picture, planes = augment(picture, planes, rng, self.augmentation)
             inputs.append(((picture - self.p.mean) / self.p.std)[:, :, None])
             targets.append(np.stack(planes, axis=2))
-        named = {FAMILY: one_hot(self.cache, chosen)} if self.cache.families else {}
-        return np.stack(inputs).astype(np.float32), {"logits": np.stack(targets).astype(np.float32), **named}
+        masks = np.stack(targets).astype(np.float32)
+        return np.stack(inputs).astype(np.float32), {"logits": masks, **_named(self.cache, chosen)}
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,10 @@ class ClassifierBatches:
             name: np.stack([np.stack([resize(plane, side, side) for plane in maps], axis=2) for _, maps in crops])
             for name, side in evidence_sides(self.side).items()
         }
-        named = {FAMILY: one_hot(self.cache, chosen)} if self.cache.families else {}
-        return np.stack([grey for grey, _ in crops]), {"logits": targets, **evidence, **named}
+        return np.stack([grey for grey, _ in crops]), {"logits": targets, **evidence, **_named(self.cache, chosen)}
 
     def _crop(self, index: int) -> tuple[Pixels, list[Pixels]]:
-        """A crop, and what is where in it: benign lesion, malignant lesion, long bone, each float32 "side side"."""
+        """A crop, and what is where in it: a lesion of each of `lesion_kinds`, long bone, each float32 "side side"."""
         rng = np.random.default_rng((self.seed, self.epoch, index))
         region = _grown(draw_region(self.cache, self.regions, index, rng, self.p), _MARGIN)
         large = replace_side(self.p, round(_MARGIN * self.side))
@@ -151,11 +150,6 @@ def lesion_kind(cache: PictureCache, index: int) -> str:
     return CLASSES[int(cache.label[index])].value
 
 
-def one_hot(cache: PictureCache, indices: NDArray[np.int64]) -> Pixels:
-    """float32 "k families" of pictures `indices`; all 0 where the family is not known."""
-    return np.asarray(cache.family[indices][:, None] == np.arange(len(cache.families)), np.float32)
-
-
 def replace_side(p: Preprocessing, side: int) -> Preprocessing:
     """`p` with another classifier side, for training at a smaller size."""
     return p.model_copy(update={"classifier_side_px": side})
@@ -181,6 +175,13 @@ def for_keras(batches: Batches, workers: int = 2) -> Any:
             return batches.batch(number)
 
     return _Dataset(workers=workers, use_multiprocessing=False, max_queue_size=8)
+
+
+def _named(cache: PictureCache, indices: NDArray[np.int64]) -> dict[str, Pixels]:
+    """The families of pictures `indices` as a target, one-hot; nothing where no family is known."""
+    if not cache.families:
+        return {}
+    return {FAMILY: np.asarray(cache.family[indices][:, None] == np.arange(len(cache.families)), np.float32)}
 
 
 def _doubted(found: Pixels, rng: np.random.Generator) -> Pixels:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class PictureCache:
     families: tuple[str, ...] = ()
     """Of all pictures of limbs, sorted."""
 
-    @property
+    @cached_property
     def lesion_families(self) -> tuple[str, ...]:
         """Those of `families` that lesions have."""
         found = np.unique(self.family[(self.label > 0) & (self.label < OUT_OF_SCOPE) & (self.family >= 0)])

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import CLASSES
 
 from .ranges import near_one
@@ -41,6 +42,11 @@ def build_classifier(
     Raises:
         InvalidConfiguration: `weights` cannot be used.
     """
+    if str(weights) == "imagenet":
+        raise InvalidConfiguration(
+            "--weights imagenet would need the network, which bonedge never uses: download efficientnetb0_notop.h5 "
+            "elsewhere and give its path"
+        )
     import keras
     from keras import layers
 

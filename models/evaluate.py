@@ -17,7 +17,7 @@ from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
 from bonedge.calibration.phantom.generate import generate
 from bonedge.calibration.phantom.records import Regime
 from bonedge.calibration.production import produce
-from bonedge.edge.bundle import Bundle, bundled_default
+from bonedge.edge.bundle import open_bundle
 from bonedge.edge.decode import decode_bytes
 from bonedge.edge.engines import DEVICES, ENGINES, load
 from bonedge.edge.errors import InvalidConfiguration
@@ -104,7 +104,7 @@ def command(
     """
     other = None if compare is None else read_verdicts(compare, seed)
     trust = Trust(key, minimum_version)
-    bundle = Bundle.open(folder if folder is not None else bundled_default(), trust=trust)
+    bundle = open_bundle(folder, trust)
     if seed in bundle.manifest.training.phantom_seeds:
         raise InvalidConfiguration(
             f"seed {seed} was used to make {bundle.manifest.name} {bundle.manifest.version}; "

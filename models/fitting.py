@@ -16,6 +16,9 @@ from .batches import Batches, for_keras
 from .checkpoint import Checkpoint, History, capture, restore
 from .progress import Advance, progress_bar, say, write_log
 
+Loss = Callable[[Any, Any], Any]
+"""(targets, what the network said) -> a number."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -38,8 +41,8 @@ class Task:
     """Its files in the run folder begin with this."""
     build: Callable[[int], Any]
     """A trainable model whose outputs the loss is computed on, for a side. The same weights for every side."""
-    loss: Callable[[Any, Any], Any] | dict[str, Callable[[Any, Any], Any]]
-    """Of the only output, or by output; then the sum counts."""
+    loss: dict[str, Loss]
+    """By output; the sum counts."""
     batches: Callable[[int, int], Batches]
     """Of an epoch (from 0) at a side."""
     validate: Callable[[Any, int], dict[str, float]]

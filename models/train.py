@@ -27,7 +27,7 @@ from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .classifier import EVIDENCE, build_classifier, with_evidence
 from .datasets import TRAINING_PICTURES, PhantomSet
 from .fit_operation import fit_operation
-from .fitting import Schedule, Task, fit
+from .fitting import Loss, Schedule, Task, fit
 from .losses import classification_loss, evidence_loss, family_loss, segmentation_loss
 from .progress import progress_bar, say
 from .quiet import muffled
@@ -121,8 +121,7 @@ def segmenter(
         build=lambda side: trainable_view(
             build_segmenter(side, weights=weights, range_penalty=_RANGE_PENALTY), len(cache.families)
         ),
-        loss={"logits": functools.partial(segmentation_loss, alarm=alarm)}
-        | ({FAMILY: family_loss} if cache.families else {}),
+        loss={"logits": functools.partial(segmentation_loss, alarm=alarm), **_naming(cache)},
         batches=lambda epoch, side: SegmenterBatches(cache, training, p, side, seed, epoch, batch),
         validate=lambda model, side: segmenter_figures(model, cache, validation, p, side),
         schedule=Schedule(sides, learning_rate),
@@ -175,9 +174,7 @@ def classifier(
             len(lesion_kinds(cache)) + 1,
             len(cache.families),
         ),
-        loss={"logits": classification_loss}
-        | dict.fromkeys(EVIDENCE, evidence_loss)
-        | ({FAMILY: family_loss} if cache.families else {}),
+        loss={"logits": classification_loss, **dict.fromkeys(EVIDENCE, evidence_loss), **_naming(cache)},
         batches=lambda epoch, side: ClassifierBatches(cache, regions, training, p, side, seed, epoch, batch),
         validate=lambda model, side: classifier_figures(model, cache, regions, validation, p, side),
         schedule=Schedule(sides, learning_rate),
@@ -214,6 +211,11 @@ def operation(data: Path, run: Path) -> None:
         say(f"{name:26} {value:.4g}")
     for name, value in fitted.report.items():
         say(f"validation {name:24} {value:.3f}")
+
+
+def _naming(cache: PictureCache) -> dict[str, Loss]:
+    """The loss of the head that names the family, where families are known."""
+    return {FAMILY: family_loss} if cache.families else {}
 
 
 def _copy_weights(trained: Any, final: Any, leave: Collection[str] = ()) -> None:

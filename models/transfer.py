@@ -26,19 +26,13 @@ def transfer_weights(
     """
     import keras
 
-    if str(file) == "imagenet":
-        raise InvalidConfiguration(
-            "--weights imagenet would need the network, which bonedge never uses: download efficientnetb0_notop.h5 "
-            "elsewhere and give its path"
-        )
     if not file.is_file():
         raise InvalidConfiguration(f"--weights {file}: there is no such file")
     try:
         if file.suffix == ".keras":
             donor = keras.models.load_model(file, compile=False)
         else:
-            own = published is None or file.name.endswith(".weights.h5")
-            donor = twin() if own or published is None else published()
+            donor = (twin if published is None or file.name.endswith(".weights.h5") else published)()
             donor.load_weights(file)
     except (ValueError, OSError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

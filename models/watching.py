@@ -22,12 +22,12 @@ _SPECK = 0.0003
 
 
 def segmenter_figures(
-    logits: Any, cache: PictureCache, indices: NDArray[np.int64], p: Preprocessing, side: int
+    model: Any, cache: PictureCache, indices: NDArray[np.int64], p: Preprocessing, side: int
 ) -> dict[str, float]:
     """Median Dice of the lesions, median Dice of the bones, share of normals with a false lesion.
 
     Args:
-        logits: a model from `trainable_view`.
+        model: from `trainable_view`.
         cache: of the pictures.
         indices: the pictures to use.
         p: how they were prepared.
@@ -37,7 +37,7 @@ def segmenter_figures(
     for start in range(0, len(indices), _BATCH):
         chosen = indices[start : start + _BATCH]
         grey = np.stack([square(cache.picture[index], side) for index in chosen])
-        answer = logits.predict_on_batch(((grey - p.mean) / p.std).astype(np.float32)[..., None])
+        answer = model.predict_on_batch(((grey - p.mean) / p.std).astype(np.float32)[..., None])
         found = np.asarray(answer["logits"]) >= 0
         for index, maps in zip(chosen, found, strict=True):
             truth = square(cache.lesion[index], side) >= 0.5

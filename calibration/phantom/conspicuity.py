@@ -37,11 +37,14 @@ class Change:
     """Where its bone was: bool "rows columns"."""
 
 
-def conspicuity(paths: Paths, change: Change, lesion: Mask, exposure: Exposure, spacing_mm: float) -> float:
+def conspicuity(
+    paths: Paths, passed: Field, change: Change, lesion: Mask, exposure: Exposure, spacing_mm: float
+) -> float:
     """Root mean square, over the lesion, of the change of the log exposure that it makes, over the noise there.
 
     Args:
         paths: with the lesion.
+        passed: `primary` of them.
         change: what the lesion adds.
         lesion: bool "rows columns".
         exposure: of the film.
@@ -53,8 +56,8 @@ def conspicuity(paths: Paths, change: Change, lesion: Mask, exposure: Exposure, 
     if not lesion.any():
         return 0.0
     healthy = Paths(paths.soft - change.soft, paths.fat, paths.mineral - change.mineral, paths.metal)
-    with_lesion, without = primary(paths), primary(healthy)
-    step = np.log(np.maximum(with_lesion, 1e-4)) - np.log(np.maximum(without, 1e-4))
+    without = primary(healthy)
+    step = np.log(np.maximum(passed, 1e-4)) - np.log(np.maximum(without, 1e-4))
     fine = max(_FINE_MM, exposure.blur_mm) / spacing_mm
     coarse = _COARSE_MM / spacing_mm
     # Inside the bone, against the bone alone: one that has changed as a whole looks like a healthy thinner one.

@@ -13,7 +13,7 @@ from bonedge.edge.records import Label
 from .canvas import Canvas
 from .geometry import Field
 from .head import panoramic, skull
-from .physics import expose, random_exposure
+from .physics import expose, primary, random_exposure
 from .records import Regime, Region, Scene
 from .texture import noise
 from .torso import abdomen, breast, chest, lateral_spine
@@ -82,7 +82,7 @@ def _expose(rng: np.random.Generator, canvas: Canvas) -> Field:
     """Trunks and heads are taken with more tube current, behind a grid: keep the noise of what little arrives low."""
     exposure = random_exposure(rng)
     return expose(
-        canvas.paths(),
+        primary(canvas.paths()),
         replace(exposure, photons=exposure.photons * 12, scatter=exposure.scatter * 0.4),
         canvas.spacing_mm,
         rng,

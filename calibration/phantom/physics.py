@@ -59,15 +59,14 @@ def random_exposure(rng: np.random.Generator) -> Exposure:
     )
 
 
-def expose(paths: Paths, exposure: Exposure, spacing_mm: float, rng: np.random.Generator) -> Field:
-    """Detected energy relative to the open beam, 0..1, float32 "rows columns".
+def expose(passed: Field, exposure: Exposure, spacing_mm: float, rng: np.random.Generator) -> Field:
+    """Detected energy relative to the open beam, 0..1, float32 "rows columns", from `primary` of the paths.
 
-    Beer-Lambert per energy, scatter as a wide blur of what was absorbed, quantum noise with Poisson variance
+    Scatter as a wide blur of what was absorbed, quantum noise with Poisson variance
     (its Gaussian limit: tens of photons and more), part of it after the optical blur.
     """
-    unscattered = primary(paths)
-    scattered = _wide_blur(unscattered * (1 - unscattered), exposure.scatter_mm / spacing_mm)
-    signal: Field = np.asarray(unscattered + scattered * np.float32(exposure.scatter), np.float32)
+    scattered = _wide_blur(passed * (1 - passed), exposure.scatter_mm / spacing_mm)
+    signal: Field = np.asarray(passed + scattered * np.float32(exposure.scatter), np.float32)
     sigma = exposure.blur_mm / spacing_mm
     if sigma > 0.2:
         signal = np.asarray(cv2.GaussianBlur(signal, (0, 0), sigma), np.float32)

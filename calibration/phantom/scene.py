@@ -14,7 +14,7 @@ from .anatomy import Bone, Limb, build_limb
 from .conspicuity import LEAST_CONSPICUITY, Change, conspicuity
 from .geometry import Chord, Field, Frame, union_length
 from .lesions import FAMILIES, Family, Lesion, chondroid_mm, destroyed, draw_lesion, matrix_fraction, outline
-from .physics import Paths, expose, random_exposure
+from .physics import Paths, expose, primary, random_exposure
 from .records import Regime, Region, Scene
 from .texture import noise, smoothstep, trabeculae
 
@@ -59,13 +59,14 @@ def limb_scene(rng: np.random.Generator, label: Label, regime: Regime, size: int
         regime: how hard the lesion is to see.
         size: long side, pixels.
     """
-    patient = _draw_patient(rng, label, regime)
+    family = None
     while True:
+        patient = _draw_patient(rng, label, regime, family)
         scene, seen = _radiograph(rng, patient, label, regime, size)
         if seen >= LEAST_CONSPICUITY[regime]:
             return scene
         # Another patient with the same kind of lesion: the families stay in proportion.
-        patient = _draw_patient(rng, label, regime, patient.lesion.family if patient.lesion else None)
+        family = patient.lesion.family if patient.lesion else None
 
 
 def _radiograph(
@@ -92,9 +93,9 @@ def _radiograph(
         if shadow.healthy is not None:
             change = Change(shadow.mineral - shadow.healthy, shadow.outside_soft, shadow.healthy > 0)
     paths = Paths(soft, fat, mineral, np.zeros_like(soft))
-    exposure = random_exposure(rng)
-    signal = expose(paths, exposure, spacing, rng)
-    seen = conspicuity(paths, change, lesion, exposure, spacing) if patient.lesion else np.inf
+    passed, exposure = primary(paths), random_exposure(rng)
+    signal = expose(passed, exposure, spacing, rng)
+    seen = conspicuity(paths, passed, change, lesion, exposure, spacing) if patient.lesion else np.inf
     family = patient.lesion.family.name if patient.lesion else patient.confusable
     semiology = patient.lesion.semiology if patient.lesion else {}
     return Scene(signal, lesion, bones, spacing, label, patient.limb.region, family, regime, semiology), seen

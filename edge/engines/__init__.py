@@ -13,7 +13,7 @@ from ..records import EngineDescription
 from . import openvino, tflite
 from .networks import LoadedNetwork, Networks, pair
 
-__all__ = ["DEVICES", "ENGINES", "Networks", "load"]
+__all__ = ["DEVICES", "ENGINES", "Networks", "load", "usual_threads"]
 
 ENGINES: tuple[EngineName, ...] = ("tflite", "openvino")
 """In the order in which `auto` tries them."""
@@ -51,7 +51,7 @@ def load(
     if threads is not None and threads < 1:
         raise InvalidConfiguration(f"{threads} threads cannot run anything; use 1 or more")
     if threads is None:
-        threads = min(_THREADS_CAP, len(os.sched_getaffinity(0)))
+        threads = usual_threads()
     held = {files.engine: files for files in bundle.manifest.networks}
     reasons = []
     for name in ENGINES if engine == "auto" else (engine,):
@@ -63,6 +63,11 @@ def load(
         except EngineUnavailable as error:
             reasons.append(str(error))
     raise EngineUnavailable(f"bundle {bundle.folder} cannot be run: {'; '.join(reasons)}")
+
+
+def usual_threads() -> int:
+    """What `load` takes when no number is given."""
+    return min(_THREADS_CAP, len(os.sched_getaffinity(0)))
 
 
 def _load(bundle: Bundle, files: NetworkFiles, device: str, threads: int) -> Networks:

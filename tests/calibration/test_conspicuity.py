@@ -11,7 +11,7 @@ from bonedge.calibration.phantom import scene as scenes
 from bonedge.calibration.phantom.conspicuity import LEAST_CONSPICUITY, Change, conspicuity
 from bonedge.calibration.phantom.generate import generate
 from bonedge.calibration.phantom.geometry import Field
-from bonedge.calibration.phantom.physics import Exposure, Paths
+from bonedge.calibration.phantom.physics import Exposure, Paths, primary
 from bonedge.calibration.phantom.records import Regime
 from bonedge.edge.records import Label, Mask
 
@@ -32,7 +32,8 @@ def seen(mineral_change: Field, lesion: Mask, exposure: Exposure = EXPOSURE) -> 
     zero = np.zeros((ROWS, COLUMNS), np.float32)
     mineral = BONE * np.float32(15) + mineral_change.astype(np.float32)
     paths = Paths(zero + np.float32(80), zero, mineral, zero)
-    return conspicuity(paths, Change(mineral_change.astype(np.float32), zero, BONE), lesion, exposure, SPACING_MM)
+    change = Change(mineral_change.astype(np.float32), zero, BONE)
+    return conspicuity(paths, primary(paths), change, lesion, exposure, SPACING_MM)
 
 
 def test_no_change_cannot_be_seen() -> None:
