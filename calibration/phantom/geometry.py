@@ -12,7 +12,8 @@ of the same resolution, and with no stair steps at thin cortices.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
 TABLE_STEP_MM = 0.05
+_MISS = 1e3
+"""Entry of a ray that misses, mm; it leaves at the negative of it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,13 @@ class Profile:
 
     def __call__(self, z: Field) -> Field:
         """float32 values at `z`, looked up in a table of 0.05 mm steps."""
+        start, table = self._table
+        index = ((z - start) / np.float32(TABLE_STEP_MM)).astype(np.int32)
+        return np.take(table, index, mode="clip")
+
+    @cached_property
+    def _table(self) -> tuple[np.float32, Field]:
+        """(z of its first value, values)."""
         points, values = np.array(self.knots, np.float64).T
         margin = 4 * self.smooth_mm
         table_z = np.arange(points[0] - margin, points[-1] + margin, TABLE_STEP_MM)
@@ -74,8 +84,7 @@ class Profile:
             kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * TABLE_STEP_MM / self.smooth_mm) ** 2)
             padded = np.pad(table, reach, mode="edge")
             table = _convolve(padded, kernel / kernel.sum())[: len(table)]
-        index = ((z - np.float32(table_z[0])) / np.float32(TABLE_STEP_MM)).astype(np.int32)
-        return np.take(table.astype(np.float32), index, mode="clip")
+        return np.float32(table_z[0]), table.astype(np.float32)
 
 
 def _convolve(signal: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,6 +129,17 @@ class Ellipsoid:
     def chord(self, frame: Frame, offset_mm: float | Field = 0.0) -> Chord:
         """See `Solid`."""
         grown = np.asarray(offset_mm, np.float32)
+        whole = Chord(np.full(frame.z.shape, _MISS, np.float32), np.full(frame.z.shape, -_MISS, np.float32))
+        # A condyle lies in a few rows of the picture: the others need no arithmetic.
+        reach = np.float32(self.radii[2]) + grown.max() + np.float32(1)
+        rows = np.flatnonzero((np.abs(frame.z - np.float32(self.centre[2])) < reach).any(axis=1))
+        if len(rows):
+            here = slice(rows[0], rows[-1] + 1)
+            found = self._chord(replace(frame, x=frame.x[here], z=frame.z[here]), grown[here] if grown.ndim else grown)
+            whole.entry[here], whole.exit[here] = found.entry, found.exit
+        return whole
+
+    def _chord(self, frame: Frame, grown: Field) -> Chord:
         ml, ap, along = (np.maximum(np.float32(radius) + grown, 1e-3) for radius in self.radii)
         relative = (frame.z - np.float32(self.centre[2])) / along
         shrink = np.sqrt(np.maximum(1 - relative * relative, 0))
@@ -153,21 +173,32 @@ def _ellipse_chord(
     middle = middle_w + x * ((half_ap * half_ap - half_ml * half_ml) * (sin * cos) / width2)
     hit = inside & (relative2 < 1)
     return Chord(
-        np.where(hit, middle - half, 1e3).astype(np.float32), np.where(hit, middle + half, -1e3).astype(np.float32)
+        np.where(hit, middle - half, _MISS).astype(np.float32),
+        np.where(hit, middle + half, -_MISS).astype(np.float32),
     )
 
 
 def union_length(chords: Sequence[Chord], within: Chord | None = None) -> Field:
     """Length of each ray inside at least one of the solids (and inside `within`, when given), mm."""
-    entry = np.stack([chord.entry for chord in chords])
-    leave = np.stack([chord.exit for chord in chords])
+    spans = [(chord.entry, chord.exit) for chord in chords]
     if within is not None:
-        entry, leave = np.maximum(entry, within.entry), np.minimum(leave, within.exit)
-    if len(chords) > 1:
-        order = np.argsort(entry, axis=0)
-        entry, leave = np.take_along_axis(entry, order, 0), np.take_along_axis(leave, order, 0)
-    total = np.zeros(entry.shape[1:], np.float32)
-    reached = np.full(entry.shape[1:], -1e3, np.float32)
+        spans = [(np.maximum(entry, within.entry), np.minimum(leave, within.exit)) for entry, leave in spans]
+    lengths = [np.maximum(leave - entry, 0) for entry, leave in spans]
+    total = np.sum(lengths, axis=0)
+    # Most rays meet one solid or none, and sorting is the dear part: it is left to the rays that meet several.
+    crowded = np.flatnonzero(np.sum([length > 0 for length in lengths], axis=0) > 1)
+    if len(crowded):
+        entry, leave = (np.stack([bound.ravel()[crowded] for bound in bounds]) for bounds in zip(*spans, strict=True))
+        total.ravel()[crowded] = _union_by_sorting(entry, leave)
+    return np.asarray(total, np.float32)
+
+
+def _union_by_sorting(entry: Field, leave: Field) -> Field:
+    """Both float32 "solids rays"."""
+    order = np.argsort(entry, axis=0)
+    entry, leave = np.take_along_axis(entry, order, 0), np.take_along_axis(leave, order, 0)
+    total = np.zeros(entry.shape[1], np.float32)
+    reached = np.full(entry.shape[1], -_MISS, np.float32)
     for start, stop in zip(entry, leave, strict=True):
         total += np.maximum(stop - np.maximum(start, reached), 0)
         reached = np.maximum(reached, stop)
