@@ -7,6 +7,7 @@
 #   make test-tflite-runtime  the same bundle under tflite-runtime 2.14 and numpy 1 (needs Python 3.11)
 #   make train                phantoms, training and conversion of the released models, from a seed
 #   make compare-quantizers   the tools' own int8 beside ours, as a table in docs/comparisons
+#   make compare-engines      inference by the runtimes' own benchmark tools beside ours, as a table in docs/comparisons
 #   make soak                 the daemon's proofs in full: hours, and as root also disks, mounts and systemd
 #   make soak-convert         models that collapse in int8 through the whole conversion: rescued or refused
 #   make install-system       the daemon as a systemd service on this machine, in /opt/bonedge (as root)
@@ -31,7 +32,7 @@ BARE := .venv-bare
 TFLITE := .venv-tflite
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers soak soak-convert install-system uninstall-system \
+.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers compare-engines soak soak-convert install-system uninstall-system \
 	clean check-python
 .DELETE_ON_ERROR:
 
@@ -69,7 +70,7 @@ $(TFLITE)/.stamp: pyproject.toml
 	@echo "Creating an environment with tflite-runtime and numpy 1 in $(TFLITE) ..."
 	@python3.11 -m venv $(TFLITE)
 	@$(TFLITE)/bin/python $(PIP) tflite-runtime==2.14.0 'numpy<2' 'opencv-python-headless<4.12' 'openvino>=2025.3' \
-		click pydantic 'pydicom>=3.0.1' pylibjpeg pylibjpeg-libjpeg pylibjpeg-rle rich
+		click pydantic 'pydicom>=3.0.1' pillow pylibjpeg pylibjpeg-libjpeg pylibjpeg-rle rich
 	@$(TFLITE)/bin/python $(PIP) --no-deps --editable .
 	@touch $@
 
@@ -118,6 +119,9 @@ train: $(FULL)/.stamp
 
 compare-quantizers: $(FULL)/.stamp
 	$(FULL)/bin/python docs/comparisons/quantizers.py --models $(RELEASE) --cache data/comparison
+
+compare-engines: $(FULL)/.stamp
+	$(FULL)/bin/python docs/comparisons/engines.py
 
 # BONEDGE_SOAK_SECONDS and BONEDGE_SOAK_KILLS shorten endurance and kills; PYTEST="-k power" picks a proof.
 soak: $(BARE)/.stamp

@@ -110,7 +110,7 @@ def measure(
             off = tuple(disagreements(bundle, networks))
             found.append(Runs(setting, networks.description.precision, loaded, off))
             pipelines.append(Pipeline(bundle, networks))
-        inputs = network_inputs(pipelines[0], decoder.decode(pictures[0]))
+        inputs = network_inputs(pipelines[0], decoder.decode(pictures[0], pipelines[0].working_px))
         for pipeline in pipelines:
             for _ in range(_WARM_UP):
                 _examine(pipeline, decoder, pictures[0], scratch)
@@ -201,7 +201,7 @@ def _one_round(
 def _examine(pipeline: Pipeline, decoder: Decoder, picture: Path, scratch: Path) -> dict[str, float]:
     """One picture, all the way; milliseconds per stage. `decode` includes reading the file."""
     begun = perf_counter()
-    radiograph = decoder.decode(picture)
+    radiograph = decoder.decode(picture, pipeline.working_px)
     decoded = 1000 * (perf_counter() - begun)
     examination = pipeline.examine(radiograph, decode_ms=decoded)
     begun = perf_counter()

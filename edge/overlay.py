@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .geometry import resize
-from .records import BoundingBox, Examination, Label, Lesion, Mask, Spacing
+from .records import LONGEST_VIEW_PX, BoundingBox, Examination, Label, Lesion, Mask, Spacing
 
 Canvas = NDArray[np.uint8]
 _Colour = tuple[int, int, int]
 
-_LONGEST_PX = 1280
 _SHORTEST_PX = 720
-"""Long side of the radiograph in the overlay: large ones are shrunk, small ones enlarged so that text stays legible."""
+"""Least long side of the radiograph in the overlay: small ones are enlarged so that text stays legible."""
 _LABELLED = 5
 """So many lesions carry their size; the rest only their outline."""
 _INK: _Colour = (18, 16, 14)
@@ -42,9 +41,9 @@ def draw(examination: Examination) -> Canvas:
         the spacing is known); text stands outside the radiograph except the lesions' sizes.
     """
     pixels, source = examination.radiograph.pixels, examination.radiograph.source
-    long_side = max(pixels.shape)
-    scale = min(max(long_side, _SHORTEST_PX), _LONGEST_PX) / long_side
-    rows, columns = (max(1, round(side * scale)) for side in pixels.shape)
+    long_side = max(source.rows, source.columns)
+    scale = min(max(long_side, _SHORTEST_PX), LONGEST_VIEW_PX) / long_side
+    rows, columns = (max(1, round(side * scale)) for side in (source.rows, source.columns))
     grey = np.clip(resize(pixels, rows, columns) * 255 + 0.5, 0, 255).astype(np.uint8)
     picture = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
 

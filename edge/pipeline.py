@@ -46,6 +46,11 @@ class Pipeline:
         self.networks = networks
         self._clock = clock
 
+    @property
+    def working_px(self) -> int:
+        """Long side of the picture that the networks are shown: for `Decoder.decode`."""
+        return self.bundle.manifest.preprocessing.working_long_side_px
+
     def examine(self, radiograph: Radiograph, decode_ms: float = 0.0) -> Examination:
         """Everything that bonedge has to say about one picture.
 

@@ -85,7 +85,7 @@ def predict(images: tuple[Path, ...], settings: PredictSettings, trust: Trust, *
             for image in images:
                 begun = perf_counter()
                 try:
-                    radiograph = decoder.decode(image)
+                    radiograph = decoder.decode(image, pipeline.working_px)
                 except UnreadableImage as error:
                     outcome = ExitCode.UNREADABLE
                     report.failure(image, error)

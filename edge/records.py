@@ -16,6 +16,8 @@ NOTICE = "Research use only: a second look by software, not a medical device and
 
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+LONGEST_VIEW_PX = 1280
+"""Long side of the radiograph in an overlay, at most."""
 
 
 class Label(StrEnum):
@@ -62,7 +64,10 @@ class Radiograph:
     """A decoded single-frame greyscale picture."""
 
     pixels: Pixels
-    """float32 "rows columns", 0..1, bone bright; 0 and 1 are the ends of the window that was shown."""
+    """float32 "h w", 0..1, bone bright; 0 and 1 are the ends of the window that was shown.
+
+    The source's rows and columns, or, decoded for the networks' eyes, shrunk evenly to no less than anything looks at.
+    """
     source: Source
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .bundle import Bundle
 from .errors import OutputUnavailable
-from .files import write_whole
+from .files import write_together, write_whole
 from .overlay import draw
 from .records import NOTICE, BoundingBox, EngineDescription, Examination, Lesion
 
@@ -58,8 +58,12 @@ def write_examination(
     name = result_id(examination.radiograph.source.sha256, bundle.digest)
     overlay, mask = f"{name}.overlay.png", f"{name}.mask.png"
     try:
-        write_whole(output / mask, _png(examination.segmentation.mask.astype(np.uint8) * np.uint8(255)))
-        write_whole(output / overlay, _png(draw(examination)))
+        write_together(
+            {
+                output / mask: lambda: _png(examination.segmentation.mask.astype(np.uint8) * np.uint8(255)),
+                output / overlay: lambda: _png(draw(examination)),
+            }
+        )
         write_ms = 1000 * (clock() - begun)
         files = {"overlay": overlay, "mask": mask}
         document = describe(examination, bundle, engine, created=now(), write_ms=write_ms, files=files)

@@ -31,16 +31,18 @@ def main() -> None:
     with os.fdopen(os.dup(1), "wb", buffering=0) as replies, os.fdopen(0, "rb") as requests:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         _import_dicom()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # not earlier: imports may leave byte code behind
         _write(replies, pack_reply(READY))
-        while (length := _read(requests, REQUEST.size)) is not None:
-            data = _read(requests, *REQUEST.unpack(length))
+        _import_for_large_pictures()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # not earlier: imports may leave byte code behind
+        while (head := _read(requests, REQUEST.size)) is not None:
+            size, working_px = REQUEST.unpack(head)
+            data = _read(requests, size)
             if data is None:
                 return
             # Should the parent die while a file hangs the codec, nobody else would end this process.
             signal.setitimer(signal.ITIMER_REAL, timeout_seconds + 1.0)
             reach_decoder(data)
-            _answer(data, replies)
+            _answer(data, working_px or None, replies)
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -63,13 +65,22 @@ def _import_dicom() -> None:
     from . import dicom  # noqa: F401
 
 
-def _answer(data: bytes, replies: BinaryIO) -> None:
+def _import_for_large_pictures() -> None:
+    """Load what shrinks a picture before the first one is here to wait for it."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    with suppress(ImportError):  # the whole picture is decoded then
+        from PIL import Jpeg2KImagePlugin  # noqa: F401
+
+
+def _answer(data: bytes, working_px: int | None, replies: BinaryIO) -> None:
     try:
-        radiograph = decode(data, sha256="")
+        radiograph = decode(data, "", working_px)
     except UnreadableImage as error:
         _write(replies, pack_refusal(error))
         return
-    _write(replies, pack_picture(radiograph.source))
+    _write(replies, pack_picture(radiograph))
     _write(replies, pixel_bytes(radiograph.pixels))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from bonedge.edge.errors import NotARadiograph, UnreadableImage
 
 from .limits import check_compression
+from .reduction import codec_levels
 from .window import Stored
 
 CODEC_ERRORS = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
@@ -39,6 +41,7 @@ _JPEG_2000 = {
 _LOSSLESS = {**_JPEG, **_JPEG_LS, **_JPEG_2000, **dict.fromkeys(_RLE, True)}
 
 _SOF_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_SOT, _COD = 0x90, 0x52
 _RLE_RATIO = 64  # two bytes stand for at most 128 (PS3.5 annex G.3.1)
 _TAIL_BYTES = 32  # where the end marker must be, once trailing zeros are gone
 
@@ -54,6 +57,8 @@ class CodestreamHeader:
     """Bits per sample."""
     data_offset: int
     """Where entropy-coded data begin, at the earliest."""
+    levels: int = 0
+    """Smaller pictures that the codestream holds, each half as large as the one before (JPEG 2000)."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,14 @@ def is_compressed(transfer_syntax: str) -> bool:
     return transfer_syntax in _LOSSLESS
 
 
-def decode_frame(frame: bytes, transfer_syntax: str, rows: int, columns: int, bits_allocated: int) -> Frame:
+def decode_frame(
+    frame: bytes,
+    transfer_syntax: str,
+    rows: int,
+    columns: int,
+    bits_allocated: int,
+    working_px: int | None = None,
+) -> Frame:
     """Decode one encapsulated greyscale frame.
 
     Args:
@@ -81,6 +93,7 @@ def decode_frame(frame: bytes, transfer_syntax: str, rows: int, columns: int, bi
         rows: of the DICOM header; the codestream must say the same.
         columns: likewise.
         bits_allocated: of the DICOM header, 8 or 16 (only RLE depends on it).
+        working_px: as `Decoder.decode` takes it; JPEG 2000 may come back without its finest levels. None keeps all.
 
     Raises:
         NotARadiograph: the codestream is colour.
@@ -106,6 +119,10 @@ def decode_frame(frame: bytes, transfer_syntax: str, rows: int, columns: int, bi
         check_compression(rows * columns * (precision + 7) // 8, len(frame))
         check_end(frame, header.data_offset)
         if jpeg_2000:
+            levels = codec_levels(max(rows, columns), working_px, header.levels) if working_px else 0
+            smaller = _decode_jpeg_2000_smaller(frame, header, levels) if levels else None
+            if smaller is not None:
+                return Frame(smaller, precision, lossless)
             raw = _decode_jpeg_2000(frame)
         elif transfer_syntax in _JPEG_LS:
             raw = _decode_jpeg_ls(frame)
@@ -143,7 +160,7 @@ def jpeg_header(data: bytes) -> CodestreamHeader:
 
 
 def jpeg_2000_header(data: bytes) -> CodestreamHeader:
-    """Read the SIZ marker of a JPEG 2000 codestream, bare or in a JP2 box (ITU-T T.800 annex A.5.1).
+    """Read the SIZ and COD markers of a JPEG 2000 codestream, bare or in a JP2 box (ITU-T T.800 annexes A.5.1, A.6.1).
 
     Raises:
         UnreadableImage: no SIZ marker, or one that makes no sense.
@@ -161,7 +178,25 @@ def jpeg_2000_header(data: bytes) -> CodestreamHeader:
         tiles = -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height)
     if not 1 <= tiles <= 65_535 or (components == 1 and (step_x, step_y) != (1, 1)):
         raise UnreadableImage("its JPEG 2000 header makes no sense; the file is damaged: export it again")
-    return CodestreamHeader(bottom - top, right - left, components, (depth & 0x7F) + 1, data_offset=start + 45)
+    return CodestreamHeader(
+        bottom - top,
+        right - left,
+        components,
+        (depth & 0x7F) + 1,
+        data_offset=start + 45,
+        # A signed or a shifted picture would have to be read differently; neither is seen in radiographs.
+        levels=0 if depth & 0x80 or left or top else _wavelet_levels(data, start + 2),
+    )
+
+
+def _wavelet_levels(data: bytes, position: int) -> int:
+    """Decomposition levels of the COD marker, from the marker at `position` up to the first tile; 0 without one."""
+    while position + 14 <= len(data) and data[position] == 0xFF and data[position + 1] != _SOT:
+        marker = data[position + 1]
+        if marker == _COD:
+            return min(data[position + 9], 32)
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return 0
 
 
 def check_end(data: bytes, data_offset: int) -> None:
@@ -224,6 +259,36 @@ def _decode_jpeg_2000(frame: bytes) -> NDArray[np.uint8]:
         raise _missing("JPEG 2000", "pylibjpeg-openjpeg") from error
     except CODEC_ERRORS as error:
         raise _damaged("JPEG 2000", error) from error
+
+
+def _decode_jpeg_2000_smaller(frame: bytes, header: CodestreamHeader, levels: int) -> Stored | None:
+    """The picture without (up to) its `levels` finest levels; None when only all of it can be decoded.
+
+    A tile may have fewer levels than the header says, and Pillow may be missing: the whole picture is asked for then,
+    and whatever is wrong with it is said by the codec that decodes that.
+    """
+    try:
+        from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+
+        while not _expected_by_pillow(header, levels):
+            levels -= 1
+        with Jpeg2KImageFile(BytesIO(frame)) as picture:
+            picture.reduce = levels
+            pixels = np.asarray(picture)
+    except (ImportError, *CODEC_ERRORS):
+        return None
+    wide = header.precision > 8
+    if pixels.ndim != 2 or pixels.dtype != (np.uint16 if wide else np.uint8):
+        return None
+    # Pillow moves the value to the top of its container.
+    smaller: Stored = np.right_shift(pixels, (16 if wide else 8) - header.precision)
+    return smaller
+
+
+def _expected_by_pillow(header: CodestreamHeader, levels: int) -> bool:
+    """Pillow rounds the smaller picture's sides to the nearest pixel; the standard (B-14) and the codec round up."""
+    power = 1 << levels
+    return all((side + power // 2) // power == -(-side // power) for side in (header.rows, header.columns))
 
 
 def _damaged(codec: str, error: BaseException) -> UnreadableImage:

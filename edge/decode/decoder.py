@@ -26,6 +26,7 @@ from .wire import (
     receive_pixels,
     receive_reply,
     send,
+    unpack_shape,
     unpack_source,
 )
 
@@ -33,6 +34,7 @@ MAXIMUM_FILE_BYTES = 512 << 20
 _PROGRAM = "from bonedge.edge.decode.child import main; main()"
 _START_SECONDS = 60.0  # for the child's imports, on a machine that is busy or has a slow disk
 _PIPE_BYTES = 1 << 20
+_CODEC_THREADS = 4
 _NO_PATH_KINDS = (
     (stat.S_ISDIR, "a folder, not a file; name the files in it"),
     (stat.S_ISFIFO, "a pipe, not a file; save it as a file first"),
@@ -58,7 +60,7 @@ class Decoder:
 
         Args:
             timeout_seconds: wall-clock limit for one file, from sending it to having its pixels; > 0.
-            memory_mb: limit of the child's address space in MiB. About 250 are the interpreter and its libraries;
+            memory_mb: limit of the child's address space in MiB. About 350 are the interpreter and its libraries;
                 a picture takes 4 to 20 bytes per pixel, depending on the codec.
         """
         self._timeout_seconds = timeout_seconds
@@ -85,7 +87,14 @@ class Decoder:
             return
         self.close()
         # One thread each: every pool of a numeric library would reserve address space per core.
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        # Not so OpenJPEG's, which lives as long as one picture and is most of what a user waits for.
+        threads = str(min(_CODEC_THREADS, len(os.sched_getaffinity(0))))
+        environment = {
+            **os.environ,
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "OPJ_NUM_THREADS": threads,
+        }
         self._child = subprocess.Popen(  # noqa: S603 - our own interpreter, our own program
             [sys.executable, "-I", "-c", _PROGRAM, str(self._timeout_seconds), str(self._memory_mb)],
             stdin=subprocess.PIPE,
@@ -111,11 +120,13 @@ class Decoder:
                     pipe.close()
             child.wait()
 
-    def decode(self, path: Path) -> Radiograph:
+    def decode(self, path: Path, working_px: int | None = None) -> Radiograph:
         """Decode a file.
 
         Args:
             path: a regular file, or a link to one.
+            working_px: long side of the picture that the networks are shown: a picture that is much larger comes back
+                smaller, as `bonedge.edge.decode.reduction` says, and sooner. None keeps every pixel.
 
         Raises:
             NotARadiograph: well formed, and something else.
@@ -124,11 +135,11 @@ class Decoder:
             InvalidConfiguration: the child does not start, whatever the file.
         """
         try:
-            return self.decode_content(_read_file(path))
+            return self.decode_content(_read_file(path), working_px)
         except UnreadableImage as error:
             raise type(error)(f"{_shown(path)}: {error}") from error
 
-    def decode_content(self, data: bytes) -> Radiograph:
+    def decode_content(self, data: bytes, working_px: int | None = None) -> Radiograph:
         """Decode the bytes of a whole file. Raises as `decode` does, with messages that do not name the file.
 
         Raises:
@@ -136,9 +147,9 @@ class Decoder:
         """
         try:
             try:
-                return self._decode(data)
+                return self._decode(data, working_px)
             except _ChildLost:  # it died of something that came before this file
-                return self._decode(data)
+                return self._decode(data, working_px)
         except UnreadableImage:
             raise
         except _ChildLost as error:
@@ -147,12 +158,12 @@ class Decoder:
             self.close()  # interrupted half-way: what is left in the pipes belongs to this file
             raise
 
-    def _decode(self, data: bytes) -> Radiograph:
+    def _decode(self, data: bytes, working_px: int | None) -> Radiograph:
         self._await_ready()
         deadline = monotonic() + self._timeout_seconds
         requests, replies = self._pipes()
         try:
-            send(requests, REQUEST.pack(len(data)), deadline)
+            send(requests, REQUEST.pack(len(data), working_px or 0), deadline)
             send(requests, data, deadline)
         except BrokenPipeError as error:
             self.close()
@@ -164,7 +175,7 @@ class Decoder:
             kind, content = receive_reply(replies, deadline)
             if kind == PICTURE:
                 source = unpack_source(content, sha256)
-                return Radiograph(receive_pixels(replies, source, deadline), source)
+                return Radiograph(receive_pixels(replies, unpack_shape(content, source), deadline), source)
             message = str(content["message"])
         except TimeoutError as error:
             raise self._too_slow() from error

@@ -30,7 +30,8 @@ from bonedge.edge.records import Radiograph, Source
 from .attributes import META_TAGS, PARSE_ERRORS, TAGS, Attributes, read_attributes
 from .codestream import decode_frame, is_compressed
 from .limits import MAXIMUM_COMPRESSION, MAXIMUM_PIXELS, SMALL_BYTES, check_size
-from .window import SampleFormat, Stored, render
+from .reduction import keeps_order, render_shrunk, shrink_factor
+from .window import SampleFormat, Stored
 
 _NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 _MAXIMUM_INFLATED = 2 * MAXIMUM_PIXELS + (64 << 20)
@@ -39,12 +40,13 @@ _PIXEL_GROUP = 0x7FE0
 _PIXEL_DATA = 0x7FE00010
 
 
-def decode_dicom(data: bytes, sha256: str) -> Radiograph:
+def decode_dicom(data: bytes, sha256: str, working_px: int | None = None) -> Radiograph:
     """Decode a DICOM file with one greyscale projection radiograph.
 
     Args:
         data: the whole file, preamble and DICM prefix included.
         sha256: of `data`, for the record.
+        working_px: as `Decoder.decode` takes it.
 
     Raises:
         NotARadiograph: CT, MR, US, a report, a document, colour, several frames.
@@ -57,9 +59,10 @@ def decode_dicom(data: bytes, sha256: str) -> Radiograph:
         header = _read(file, transfer_syntax, TAGS, at_pixels=False)
         attributes = _attributes(header, sop_class)
         check_size(attributes.rows, attributes.columns)
-        stored, samples = _stored(file, transfer_syntax, attributes)
+        stored, samples = _stored(file, transfer_syntax, attributes, working_px)
+    factor = shrink_factor(max(stored.shape), working_px) if working_px else 1
     return Radiograph(
-        render(stored, samples, attributes.presentation),
+        render_shrunk(stored, samples, attributes.presentation, factor),
         Source(
             sha256=sha256,
             rows=attributes.rows,
@@ -136,8 +139,10 @@ def _damaged_header() -> UnreadableImage:
     return UnreadableImage("its DICOM header is damaged or cut short; copy or export it again")
 
 
-def _stored(file: BytesIO, transfer_syntax: UID, attributes: Attributes) -> tuple[Stored, SampleFormat]:
-    """The pixels as stored, and where the value is in each."""
+def _stored(
+    file: BytesIO, transfer_syntax: UID, attributes: Attributes, working_px: int | None
+) -> tuple[Stored, SampleFormat]:
+    """The pixels as stored, or a codec's own smaller picture of them, and where the value is in each."""
     compressed = is_compressed(transfer_syntax)
     if not compressed and transfer_syntax not in _NATIVE:
         raise UnreadableImage(
@@ -148,8 +153,14 @@ def _stored(file: BytesIO, transfer_syntax: UID, attributes: Attributes) -> tupl
     samples = attributes.samples
     if not compressed:
         return _native(value, vr, transfer_syntax, attributes), samples
+    reducible = working_px if keeps_order(samples, attributes.presentation) else None
     frame = decode_frame(
-        _join_fragments(value), transfer_syntax, attributes.rows, attributes.columns, attributes.bits_allocated
+        _join_fragments(value),
+        transfer_syntax,
+        attributes.rows,
+        attributes.columns,
+        attributes.bits_allocated,
+        reducible,
     )
     shift = samples.shift if samples.shift + samples.bits <= frame.precision else 0
     # A lossy codec may overshoot Bits Stored by a little: masking would turn white to black.

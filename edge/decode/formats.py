@@ -41,16 +41,19 @@ def decode_bytes(data: bytes) -> Radiograph:
         raise type(error)(f"picture sha256:{sha256[:12]}: {error}") from error
 
 
-def decode(data: bytes, sha256: str) -> Radiograph:
-    """As `decode_bytes`, with the hash given and messages that leave naming the input to the caller."""
-    # pydicom and OpenCV are imported by whichever decodes, so that the parent of a `Decoder` pays for neither.
+def decode(data: bytes, sha256: str, working_px: int | None = None) -> Radiograph:
+    """As `decode_bytes`, with the hash given and messages that leave naming the input to the caller.
+
+    `working_px`: as `Decoder.decode` takes it.
+    """
+    # Imported by whichever decodes, so that the parent of a `Decoder` does not pay for pydicom.
     if not data:
         raise UnreadableImage("it is empty (0 bytes); copy or export it again")
     try:
         if data[128:132] == b"DICM":
             from .dicom import decode_dicom
 
-            return decode_dicom(data, sha256)
+            return decode_dicom(data, sha256, working_px)
         if data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")):
             from .raster import decode_raster
 

@@ -1,7 +1,7 @@
 """What passes between a `Decoder` and its child: lengths, JSON and raw float32; nothing that could run.
 
-    parent to child    u64 length, file bytes
-    child to parent    u32 length, JSON reply; when it announces a picture, rows * columns * 4 bytes of float32
+    parent to child    u64 length of the file, u32 working size (0: every pixel), file bytes
+    child to parent    u32 length, JSON reply; when it announces a picture of a shape, its float32 pixels
     child, once ready  the reply {"kind": "ready"}
 
 Both ends are on one machine, numbers are little-endian.
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from bonedge.edge.errors import NotARadiograph, UnreadableImage
-from bonedge.edge.records import Pixels, Source, Spacing
+from bonedge.edge.records import Pixels, Radiograph, Source, Spacing
 
 from .limits import check_size
 
-REQUEST = struct.Struct("<Q")
+REQUEST = struct.Struct("<QI")
 REPLY = struct.Struct("<I")
 MAXIMUM_REPLY_BYTES = 1 << 16
 READY, PICTURE, NOT_A_RADIOGRAPH, UNREADABLE = "ready", "picture", "not a radiograph", "unreadable"
@@ -37,9 +37,9 @@ def pack_reply(kind: str, **content: Any) -> bytes:
     return REPLY.pack(len(text)) + text
 
 
-def pack_picture(source: Source) -> bytes:
+def pack_picture(radiograph: Radiograph) -> bytes:
     """The reply that announces a picture; its pixels follow."""
-    return pack_reply(PICTURE, source=asdict(source))
+    return pack_reply(PICTURE, source=asdict(radiograph.source), shape=radiograph.pixels.shape)
 
 
 def pack_refusal(error: UnreadableImage) -> bytes:
@@ -83,6 +83,18 @@ def unpack_source(content: dict[str, Any], sha256: str) -> Source:
     if any(name is not None and not (isinstance(name, str) and len(name) <= 64) for name in names.values()):
         raise ValueError("impossible attribute")
     return Source(sha256=sha256, rows=rows, columns=columns, spacing=spacing, **names)
+
+
+def unpack_shape(content: dict[str, Any], source: Source) -> tuple[int, int]:
+    """(rows, columns) of the pixels that follow.
+
+    Raises:
+        ValueError, TypeError, KeyError: not what `pack_picture` writes.
+    """
+    rows, columns = (int(side) for side in content["shape"])
+    if not (1 <= rows <= source.rows and 1 <= columns <= source.columns):
+        raise ValueError("more pixels than the picture has")
+    return rows, columns
 
 
 def send(descriptor: int, data: bytes | memoryview, deadline: float) -> None:
@@ -138,14 +150,14 @@ def receive_reply(descriptor: int, deadline: float) -> tuple[str, dict[str, Any]
     return unpack_reply(bytes(text))
 
 
-def receive_pixels(descriptor: int, source: Source, deadline: float) -> Pixels:
+def receive_pixels(descriptor: int, shape: tuple[int, int], deadline: float) -> Pixels:
     """The pixels that follow a picture's reply.
 
     Raises:
         ValueError: values outside 0..1.
         TimeoutError, EOFError: as `receive`.
     """
-    pixels = np.empty((source.rows, source.columns), np.float32)
+    pixels = np.empty(shape, np.float32)
     receive(descriptor, pixel_bytes(pixels), deadline)
     if not (pixels.min() >= 0 and pixels.max() <= 1):
         raise ValueError("pixels outside 0..1")

@@ -1,0 +1,118 @@
+"""What `bonedge benchmark` says of inference beside what the runtimes' own tools say of the same files.
+
+`make compare-engines` runs it and writes docs/comparisons/engines.md. The tools take turns, round after round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+NETWORKS = ("segmenter", "classifier")
+_AGREEMENT = 0.10
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--bundle", type=Path, default=Path("models/released/bundle"))
+    arguments.add_argument("--threads", type=int, default=2)
+    arguments.add_argument("--seconds", type=int, default=15, help="of each tool and network in each round")
+    arguments.add_argument("--rounds", type=int, default=4)
+    arguments.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
+    given = arguments.parse_args()
+    peers = {"tflite": ("litert-benchmark", _litert), "openvino": ("benchmark_app", _benchmark_app)}
+    ours: dict[str, list[float]] = {engine: [] for engine in peers}
+    theirs: dict[str, list[float]] = {engine: [] for engine in peers}
+    machine: dict[str, Any] = {}
+    for number in range(given.rounds):
+        for engine, (tool, measure) in peers.items():
+            document = _bonedge(given.bundle, engine, given.threads, 4 * given.seconds)
+            machine = document["machine"]
+            ours[engine].append(document["results"][0]["inference"]["latency"]["p50"])
+            files = [given.bundle / f"{name}.{'tflite' if engine == 'tflite' else 'xml'}" for name in NETWORKS]
+            theirs[engine].append(sum(measure(file, given.threads, given.seconds) for file in files))
+            print(
+                f"round {number + 1}: {engine}: bonedge {ours[engine][-1]:.2f} ms, {tool} {theirs[engine][-1]:.2f} ms"
+            )
+    rows = []
+    for engine, (tool, _) in peers.items():
+        mine, other = statistics.median(ours[engine]), statistics.median(theirs[engine])
+        agrees = abs(mine / other - 1) <= _AGREEMENT
+        rows.append(
+            f"| {engine} | {mine:.2f} | {tool} | {other:.2f} | {mine / other:.2f} | {'yes' if agrees else 'no'} |"
+        )
+    given.output.write_text(_page(rows, given, machine))
+    print(given.output.read_text())
+
+
+def _bonedge(bundle: Path, engine: str, threads: int, seconds: int) -> dict[str, Any]:
+    """Half of `seconds` goes to inference alone, both networks one after the other."""
+    command = ["benchmark", "--bundle", str(bundle), "--engine", engine, "--threads", str(threads)]
+    document: dict[str, Any] = json.loads(_run("bonedge", *command, "--duration", str(seconds), "--json"))
+    return document
+
+
+def _litert(file: Path, threads: int, seconds: int) -> float:
+    """Median milliseconds; as many runs as fill the time."""
+    once = _litert_median(file, threads, 50)
+    return _litert_median(file, threads, max(50, int(1000 * seconds / once)))
+
+
+def _litert_median(file: Path, threads: int, runs: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        _run("litert-benchmark", f"--model={file}", f"--num_threads={threads}", f"--num_runs={runs}",
+             f"--result_json={report}")  # fmt: skip
+        return float(json.loads(report.read_text())["latency"]["median_ms"])
+
+
+def _benchmark_app(file: Path, threads: int, seconds: int) -> float:
+    """Median milliseconds of one request at a time, in the precision that bonedge asks for."""
+    said = _run("benchmark_app", "-m", str(file), "-d", "CPU", "-api", "sync", "-hint", "none", "-nstreams", "1",
+                "-nthreads", str(threads), "-infer_precision", "f32", "-t", str(seconds))  # fmt: skip
+    found = re.search(r"Median:\s+([\d.]+) ms", said)
+    assert found, said[-2000:]
+    return float(found[1])
+
+
+def _run(tool: str, *arguments: str) -> str:
+    """What a tool that is installed beside this interpreter says."""
+    done = subprocess.run(  # noqa: S603 - our own environment's tools
+        [str(Path(sys.executable).parent / tool), *arguments], capture_output=True, text=True, timeout=900
+    )
+    if done.returncode:
+        sys.exit(
+            f"{tool} {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
+    return done.stdout
+
+
+def _page(rows: list[str], given: argparse.Namespace, machine: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["runtimes"].items())
+    return "\n".join(
+        (
+            "# Inference alone: `bonedge benchmark` beside the runtimes' own tools",
+            "",
+            f"Both networks of `{given.bundle}`, one after the other, one picture at a time, {given.threads} threads, "
+            f"on {machine['processor']} ({machine['usable_processors']} processors); {versions}.",
+            f"Medians of {given.rounds} rounds in turn, {given.seconds} s for each network and tool in each. bonedge "
+            "runs them on a phantom through its own pipeline's call, the tools on random data. Made by "
+            "`make compare-engines`.",
+            "",
+            "| Engine | bonedge, p50 ms | Tool | Tool, p50 ms | Ratio | Within 10 % |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
