@@ -120,6 +120,35 @@ def test_sure_and_wrong_fails_calibration() -> None:
     assert ruling(judge_gates(sharp, before), "calibration_error") is Ruling.FAILED
 
 
+def test_probabilities_that_move_by_a_rounding_error_stay_calibrated() -> None:
+    """An honest conversion would be refused because cases at the edge of a bin moved to the next."""
+    rng = np.random.default_rng(3)
+    before, after = [], []
+    for place in range(600):
+        # Too sure at the edge of a bin, too modest within it: in one bin they cancel out, in two they do not.
+        confidence, right = (0.7001, 0.6) if place % 2 else (0.72, 0.82)
+        truth = CLASSES[place % 3] if rng.random() < right else CLASSES[(place + 1) % 3]
+        for outcomes, top in ((before, confidence), (after, confidence - 2e-4)):
+            probabilities = np.full(3, (1 - top) / 2, np.float32)
+            probabilities[place % 3] = top
+            outcomes.append(Outcome(truth, CLASSES[place % 3], probabilities, None))
+    found = result(judge_gates(before, after), "calibration_error")
+    assert found.passed
+    assert found.high is not None
+    assert found.high < 0.001
+
+
+@pytest.mark.parametrize(("confidence", "right", "error"), [(0.9, 60, 0.3), (0.5, 100, 0.5), (0.8, 80, 0.0)])
+def test_the_calibration_error_is_the_gap_where_all_are_equally_sure(
+    confidence: float, right: int, error: float
+) -> None:
+    """The figure in the report would not mean what its name says."""
+    probabilities = np.array([confidence, (1 - confidence) / 2, (1 - confidence) / 2], np.float32)
+    outcomes = [Outcome(NORMAL if n < right else BENIGN, NORMAL, probabilities, None) for n in range(100)]
+    found = result(judge_gates(outcomes, outcomes), "calibration_error")
+    assert found.reference == pytest.approx(error, abs=1e-6)
+
+
 def test_limits_can_be_given() -> None:
     """`--max-drop` would be ignored."""
     before = balanced(600)
