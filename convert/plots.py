@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from bonedge.edge.page import as_svg, plot_panels
 
 from .candidates import NETWORKS, NetworkName
 from .gates import calibration_curve
@@ -20,7 +21,7 @@ _FIGURES = {"segmenter": ("dice_median", "median lesion Dice"), "classifier": ("
 
 def latency_against_accuracy(judged: Sequence[Judged]) -> bytes:
     """Every candidate: milliseconds against what it achieves on the validation set."""
-    figure, panels = _figure(2, (9.6, 3.9))
+    figure, panels = plot_panels(2, (9.6, 3.9))
     for axes, network in zip(panels, NETWORKS, strict=True):
         gate, label = _FIGURES[network]
         for one in judged:
@@ -53,12 +54,12 @@ def latency_against_accuracy(judged: Sequence[Judged]) -> bytes:
     for text, style in (("fp32, tflite", "--"), ("fp32, openvino", ":")):
         panels[0].plot([], [], color=_FP32, label=text, linestyle=style, linewidth=1)
     panels[0].legend(fontsize=7, loc="lower right", frameon=False)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def drift(tables: Mapping[NetworkName, Mapping[str, float]]) -> bytes:
     """Signal to noise along the layers of both networks."""
-    figure, panels = _figure(2, (9.6, 3.2))
+    figure, panels = plot_panels(2, (9.6, 3.2))
     for axes, network in zip(panels, NETWORKS, strict=True):
         names, values = list(tables[network]), list(tables[network].values())
         axes.plot(range(1, len(values) + 1), values, ".-", color="#2b5d8a", linewidth=1)
@@ -70,12 +71,12 @@ def drift(tables: Mapping[NetworkName, Mapping[str, float]]) -> bytes:
             )  # fmt: skip
         axes.set(title=network, xlabel="layer, from the input on", ylabel="signal to noise, dB")
         axes.margins(y=0.2)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def reliability(sides: Sequence[tuple[str, Sequence[Answer]]], truths: Any) -> bytes:
     """Calibration curves: how often the most probable class is right, against how probable it was said to be."""
-    figure, (axes,) = _figure(1, (4.4, 3.9))
+    figure, (axes,) = plot_panels(1, (4.4, 3.9))
     axes.plot([0.3, 1], [0.3, 1], color="#bbb", linewidth=1)
     for (name, answers), colour in zip(sides, ("#4a5568", "#1b7f4b", "#2b5d8a"), strict=False):
         probabilities = np.array([one.outcome.probabilities for one in answers], np.float64)
@@ -83,28 +84,4 @@ def reliability(sides: Sequence[tuple[str, Sequence[Answer]]], truths: Any) -> b
         axes.plot([x for x, _, _ in curve], [y for _, y, _ in curve], "o-", color=colour, label=name, markersize=4)
     axes.set(xlabel="said probability", ylabel="share right")
     axes.legend(fontsize=8, frameon=False)
-    return _svg(figure)
-
-
-def _figure(columns: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
-    for axes in panels:
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.title.set_fontsize(10)
-    return figure, panels
-
-
-def _svg(figure: Any) -> bytes:
-    import matplotlib
-
-    content = io.BytesIO()
-    # Salted identifiers would make every page of the same figures another page.
-    with matplotlib.rc_context({"svg.hashsalt": "bonedge"}):
-        figure.savefig(content, format="svg", metadata={"Date": None})
-    return content.getvalue()
+    return as_svg(figure)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
+from bonedge.edge.page import data_uri, render_page
 from bonedge.edge.records import CLASSES
 from bonedge.models.metrics import VERDICTS, confusion
 
@@ -25,23 +24,21 @@ _PICTURES = 6
 
 def report_page(evidence: Evidence, passport: dict[str, Any]) -> str:
     """The page. Nothing in it is fetched from anywhere."""
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"percent": _percent, "number": _number}
-    template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text("utf-8"))
     shown = _shown(evidence)
     sides = [("Keras fp32", evidence.bench.reference), *((one.segmenter.engine, one.answers) for one in shown)]
     truths = np.array([CLASSES.index(case.truth) for case in evidence.bench.cases], np.int64)
-    return template.render(
+    return render_page(
+        "bonedge.convert",
+        "report.html.j2",
+        {"percent": _percent, "number": _number},
         passport=passport,
         pairs=[_pair(one, evidence) for one in shown],
         reference=_confusion([one.outcome for one in evidence.bench.reference]),
         verdicts=[str(one) for one in VERDICTS],
         classes=[str(one) for one in CLASSES],
-        latency=_data("image/svg+xml", plots.latency_against_accuracy(evidence.judged)),
-        drift=_data("image/svg+xml", plots.drift(evidence.drift)),
-        reliability=_data("image/svg+xml", plots.reliability(sides, truths)),
+        latency=data_uri("image/svg+xml", plots.latency_against_accuracy(evidence.judged)),
+        drift=data_uri("image/svg+xml", plots.drift(evidence.drift)),
+        reliability=data_uri("image/svg+xml", plots.reliability(sides, truths)),
         title_of=title,
     )
 
@@ -72,7 +69,7 @@ def _pair(one: PairJudged, evidence: Evidence) -> dict[str, Any]:
             a.outcome.verdict is not b.outcome.verdict
             for a, b in zip(evidence.bench.reference, one.answers, strict=True)
         ),
-        "worst": [_case(case, _data("image/png", picture(case, evidence.bench, one))) for case in changed],
+        "worst": [_case(case, data_uri("image/png", picture(case, evidence.bench, one))) for case in changed],
     }
 
 
@@ -110,10 +107,6 @@ def _confusion(outcomes: Sequence[Outcome]) -> list[list[int]]:
     truths = np.array([CLASSES.index(one.truth) for one in outcomes], np.int64)
     verdicts = np.array([VERDICTS.index(one.verdict) for one in outcomes], np.int64)
     return confusion(truths, verdicts).tolist()  # type: ignore[no-any-return]
-
-
-def _data(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _percent(value: float | None) -> str:

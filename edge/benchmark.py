@@ -20,15 +20,14 @@ from rich.table import Table
 
 from .benchmark_document import (
     BENCHMARK_SCHEMA_VERSION,
-    Comparison,
     Document,
-    Measured,
     Picture,
-    Result,
     compare,
     read_document,
     result_of,
 )
+from .benchmark_report import write_report
+from .benchmark_tables import DASH, print_comparison, print_document, tables_console
 from .bundle import Bundle, open_bundle
 from .choice import choice_folder, choose, devices, remember, remembered
 from .config import BenchmarkSettings, read_settings
@@ -39,15 +38,13 @@ from .machine import describe_machine
 from .manifest import EngineName
 from .measurement import Setting, cold_starts, measure, throughput
 from .mounts import file_system
-from .records import NOTICE
+from .page import check_pages_can_be_made
 from .specimens import write_specimens
 from .trust import Trust
 
 _ROUNDS = 4
 _WORKERS = (1, 2, 4)
 _WORKER_SECONDS = 4.0
-_WIDTH_IN_A_PIPE = 120
-_DASH = "-"
 
 
 class _Threads(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.3 on
@@ -83,6 +80,10 @@ class _Threads(click.ParamType):  # type: ignore[type-arg]  # generic only from 
     "--scratch", type=click.Path(path_type=Path),
     help="Folder on the disk that results are written to; left as it was.  [default: the current one]",
 )  # fmt: skip
+@click.option(
+    "--report", type=click.Path(path_type=Path),
+    help="Folder for a page with plots, benchmark.html, and the JSON document, benchmark.json.",
+)  # fmt: skip
 @click.option("--json", "as_document", is_flag=True, help="One JSON document on standard output.")
 @click.option(
     "--explain", is_flag=True,
@@ -105,6 +106,7 @@ def command(
     key: Path | None,
     minimum_version: str | None,
     images: tuple[Path, ...],
+    report: Path | None,
     as_document: bool,
     explain: bool,
     compared: tuple[Path, Path] | None,
@@ -126,11 +128,15 @@ def command(
     if explain:
         _explain(settings, trust, as_document=as_document)
         return
+    if report:
+        check_pages_can_be_made()
     document = benchmark(settings, trust, quiet=as_document)
+    if report:
+        write_report(report, document)
     if as_document:
         click.echo(json.dumps(asdict(document)))
     else:
-        _print(document)
+        print_document(document)
 
 
 def benchmark(settings: BenchmarkSettings, trust: Trust, *, quiet: bool = False) -> Document:
@@ -221,9 +227,9 @@ def _explain(settings: BenchmarkSettings, trust: Trust, *, as_document: bool) ->
     for heading in ("engine", "device", "both networks, ms", "refused because"):
         table.add_column(heading, justify="right" if "ms" in heading else "left")
     for one in choice.trials:
-        time = _DASH if one.milliseconds is None else f"{one.milliseconds:.1f}"
+        time = DASH if one.milliseconds is None else f"{one.milliseconds:.1f}"
         table.add_row(one.engine, one.device, time, one.refused)
-    console = _console()
+    console = tables_console()
     console.print(table)
     console.print(
         f"Measured on {choice.made[:10]} on the bundle's golden pictures; again when the bundle, the processor, a "
@@ -240,7 +246,7 @@ def _compare(before: Path, after: Path, threshold: float, *, as_document: bool) 
     if as_document:
         click.echo(json.dumps({"threshold": threshold, "comparisons": [asdict(one) for one in found]}))
     else:
-        _print_comparison(found, threshold)
+        print_comparison(found, threshold)
     return ExitCode.GATE_FAILED if slower else ExitCode.FINE
 
 
@@ -261,85 +267,3 @@ class _Bar(AbstractContextManager["Callable[[int, int], None]"]):
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-
-
-def _print(document: Document) -> None:
-    console = _console()
-    machine = document.machine
-    console.print(
-        f"{machine.processor}, {machine.usable_processors} processors"
-        + (f" (limited to {machine.processor_limit:g})" if machine.processor_limit else "")
-        + f", {', '.join(machine.flags)}",
-        markup=False,
-    )
-    sizes = ", ".join(f"{one.columns} x {one.rows}" for one in document.pictures)
-    console.print(f"Pictures: {sizes} pixels. Results made durable on {document.scratch}.", markup=False)
-    table = Table(box=box.SIMPLE_HEAD, title="From file to durable result, ms", title_justify="left")
-    for heading in ("engine", "precision", "p50", "p90", "p99", "max", "p90 (MLPerf-style)", "CPU ms", "a second", ""):
-        table.add_column(heading, justify="left" if heading in ("engine", "precision", "") else "right")
-    for one in document.results:
-        table.add_row(one.setting, one.precision, *_figures(one.end_to_end), *_beside(one), _remark(one.end_to_end))
-    console.print(table)
-    table = Table(box=box.SIMPLE_HEAD, title="Where the time goes, p50 ms", title_justify="left")
-    names = tuple(document.results[0].stages)
-    for heading in ("engine", *names, "networks alone", ""):
-        table.add_column(heading, justify="left" if heading in ("engine", "") else "right")
-    for one in document.results:
-        medians = (f"{one.stages[name].p50:.1f}" for name in names)
-        table.add_row(one.setting, *medians, f"{one.inference.latency.p50:.1f}", _remark(one.inference))
-    console.print(table)
-    table = Table(box=box.SIMPLE_HEAD, title="A fresh process", title_justify="left")
-    for heading in ("engine", "loading the networks, ms", "start to verdict, s", "of CPU, s", "peak memory, MB"):
-        table.add_column(heading, justify="left" if heading == "engine" else "right")
-    for one in document.results:
-        cold = sorted(one.cold_starts, key=lambda start: start.wall_seconds)[len(one.cold_starts) // 2]
-        figures = (f"{cold.wall_seconds:.2f}", f"{cold.processor_seconds:.2f}", f"{cold.peak_memory_mb:.0f}")
-        table.add_row(one.setting, f"{one.load_ms:.0f}", *figures)
-    console.print(table)
-    for one in document.results:
-        for measured, what in ((one.end_to_end, "end to end"), (one.inference, "the networks alone")):
-            for reason in measured.steadiness.reasons:
-                console.print(f"Unsteady: {one.setting}, {what}. {reason}", markup=False, style="yellow")
-        for sentence in one.disagreements:
-            console.print(f"Do not use: {sentence}", markup=False, style="red")
-    console.print(
-        "p90 (MLPerf-style): with 99 % confidence the 90th percentile is not above it (MLPerf inference rules, single "
-        "stream, early stopping); it takes 64 pictures.",
-        markup=False,
-        style="dim",
-    )
-    console.print(NOTICE, markup=False, style="dim")
-
-
-def _print_comparison(found: Sequence[Comparison], threshold: float) -> None:
-    table = Table(box=box.SIMPLE_HEAD, title=f"Slower or faster by more than {threshold:.0%}", title_justify="left")
-    for heading in ("engine", "", "before ms", "after ms", "ratio", "95 % interval", "says"):
-        table.add_column(heading, justify="right" if "ms" in heading or heading == "ratio" else "left")
-    for one in found:
-        table.add_row(
-            one.setting, one.what, f"{one.before_ms:.1f}", f"{one.after_ms:.1f}", f"{one.change.ratio:.2f}",
-            f"{one.change.low:.2f} to {one.change.high:.2f}", one.ruling,
-        )  # fmt: skip
-    _console().print(table)
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_IN_A_PIPE
-    return console
-
-
-def _figures(measured: Measured) -> tuple[str, ...]:
-    one = measured.latency
-    bound = _DASH if one.early_stopping_p90 is None else f"{one.early_stopping_p90:.0f}"
-    return (*(f"{value:.0f}" for value in (one.p50, one.p90, one.p99, one.maximum)), bound)
-
-
-def _beside(result: Result) -> tuple[str, str]:
-    rates = ", ".join(f"{rate:.1f} ({workers})" for workers, rate in result.pictures_per_second.items())
-    return f"{1000 * result.processor_seconds_per_picture:.0f}", rates
-
-
-def _remark(measured: Measured) -> str:
-    return "" if measured.steadiness.steady else "unsteady"

@@ -13,6 +13,8 @@ import jsonschema
 import pytest
 
 from bonedge.edge.benchmark_document import schema
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.page import check_pages_can_be_made
 
 DOCS = Path(__file__).parents[2] / "docs"
 _RUN = "from bonedge.edge.cli import main; main()"
@@ -120,6 +122,35 @@ def test_what_cannot_be_measured_is_said_in_one_line(
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.full
+def test_a_report_is_one_page_that_needs_nothing_else(bonedge: Run, golden_bundle: Path, tmp_path: Path) -> None:
+    """A physicist would open a page without plots, or one that asks a server for them."""
+    folder = tmp_path / "new" / "report"
+    done = bonedge(
+        "--bundle", golden_bundle, "--threads", 1, "--duration", 1, "--scratch", tmp_path, "--report", folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["benchmark.html", "benchmark.json"]
+    found = json.loads((folder / "benchmark.json").read_text())
+    jsonschema.validate(found, json.loads(schema()))
+    page = (folder / "benchmark.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 3
+    for fetched in ("http:", "https:", 'src="/', "url("):
+        assert fetched not in page
+    assert found["notice"] in page
+    assert f"{found['results'][0]['end_to_end']['latency']['p50']:.0f}" in page
+    assert "{{" not in page
+
+
+def test_a_report_that_cannot_be_made_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two minutes of measuring would be lost on a workstation, which has no matplotlib."""
+    monkeypatch.setattr("bonedge.edge.page.find_spec", lambda name: None)
+    with pytest.raises(InvalidConfiguration, match=r"bonedge\[report\]"):
+        check_pages_can_be_made()
 
 
 def test_a_file_that_is_no_benchmark_is_refused(bonedge: Run, tmp_path: Path) -> None:
