@@ -84,7 +84,7 @@ def _benchmark_app(file: Path, threads: int, seconds: int) -> float:
 
 def _run(tool: str, *arguments: str) -> str:
     """What a tool that is installed beside this interpreter says."""
-    done = subprocess.run(  # noqa: S603 - our own environment's tools
+    done = subprocess.run(
         [str(Path(sys.executable).parent / tool), *arguments], capture_output=True, text=True, timeout=900
     )
     if done.returncode:
