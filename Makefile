@@ -8,6 +8,7 @@
 #   make train                phantoms, training and conversion of the released models, from a seed
 #   make compare-quantizers   the tools' own int8 beside ours, as a table in docs/comparisons
 #   make compare-engines      inference by the runtimes' own benchmark tools beside ours, as a table in docs/comparisons
+#   make compare-decoding     large phantoms decoded whole and reduced, as a table in docs/comparisons
 #   make compare-orthanc      Orthanc with its Python plugin beside the daemon, as a table in docs/comparisons
 #   make soak                 the daemon's proofs in full: hours, and as root also disks, mounts and systemd
 #   make soak-convert         models that collapse in int8 through the whole conversion: rescued or refused
@@ -33,7 +34,7 @@ BARE := .venv-bare
 TFLITE := .venv-tflite
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers compare-engines compare-orthanc soak soak-convert install-system uninstall-system \
+.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers compare-engines compare-decoding compare-orthanc soak soak-convert install-system uninstall-system \
 	clean check-python
 .DELETE_ON_ERROR:
 
@@ -120,6 +121,9 @@ train: $(FULL)/.stamp
 
 compare-quantizers: $(FULL)/.stamp
 	$(FULL)/bin/python docs/comparisons/quantizers.py --models $(RELEASE) --cache data/comparison
+
+compare-decoding: $(FULL)/.stamp
+	$(FULL)/bin/python docs/comparisons/reduction.py
 
 # Needs Debian's orthanc, orthanc-python and dcmtk.
 compare-orthanc: $(FULL)/.stamp
