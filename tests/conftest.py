@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from bonedge.edge.bundle import Bundle, digests, write_bundle
 from bonedge.edge.decode import decode_bytes
@@ -21,6 +22,10 @@ from bonedge.edge.golden import golden_answer
 from bonedge.edge.manifest import Abstention, Decision, Manifest, Networks, Preprocessing, Training
 from bonedge.edge.offline import shut_off_telemetry
 from bonedge.edge.pipeline import Pipeline
+
+# No test is about time: a machine that is busy must not fail one.
+settings.register_profile("bonedge", deadline=None)
+settings.load_profile("bonedge")
 
 AIR, BONE, BENIGN, MALIGNANT = 0.0, 0.5, 0.77, 0.92
 WEDGE = (0.03, 0.97, 1.0)

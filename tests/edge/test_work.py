@@ -40,7 +40,10 @@ class Table:
         self.decoding: Exception | None = None
         self.writing: Exception | None = None
         pipeline: Any = SimpleNamespace(
-            bundle=SimpleNamespace(digest="b"), networks=SimpleNamespace(description=None), examine=self._examine
+            bundle=SimpleNamespace(digest="b"),
+            networks=SimpleNamespace(description=None),
+            examine=self._examine,
+            working_px=640,
         )
         self.bench = Bench(
             Place(InputTree(self.input), self.output),
@@ -70,7 +73,8 @@ class Table:
         entry = self.ledger.find(hashlib.sha256(content).hexdigest(), "b")
         return None if entry is None else entry.state
 
-    def _decode(self, content: bytes) -> bytes:
+    def _decode(self, content: bytes, working_px: int) -> bytes:
+        assert working_px == 640
         self.decoded += 1
         if self.decoding is not None:
             raise self.decoding
