@@ -39,13 +39,14 @@ def render_shrunk(stored: Stored, samples: SampleFormat, presentation: Presentat
     """`render`, and the mean of each square of `factor` x `factor` pixels.
 
     Stored values are averaged first where that comes to the same but for the curvature of the grey scale: it leaves
-    a quarter of the table look-ups, or fewer. Rows and columns that do not fill a square are left out.
+    a quarter of the table look-ups, or fewer. Where a side is no multiple of `factor`, squares are a little larger or
+    smaller, so that the whole picture is in them.
 
     Args:
         stored: as `render` takes it.
         samples: likewise.
         presentation: likewise.
-        factor: 1 or more; each side has at least so many pixels.
+        factor: 1 or more.
 
     Returns:
         float32 "rows/factor columns/factor", 0..1.
@@ -83,6 +84,5 @@ def _one_way(table: Lut) -> bool:
 def _means(picture: NDArray[Any], factor: int) -> NDArray[Any]:
     import cv2  # a decoding process is ready before it is loaded
 
-    rows, columns = (side // factor for side in picture.shape)
-    whole = np.ascontiguousarray(picture[: rows * factor, : columns * factor])
-    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA))
+    rows, columns = (max(1, round(side / factor)) for side in picture.shape)
+    return np.asarray(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA))
