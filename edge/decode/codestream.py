@@ -83,6 +83,7 @@ def decode_frame(
     rows: int,
     columns: int,
     bits_allocated: int,
+    bits_stored: int = 16,
     working_px: int | None = None,
 ) -> Frame:
     """Decode one encapsulated greyscale frame.
@@ -93,6 +94,7 @@ def decode_frame(
         rows: of the DICOM header; the codestream must say the same.
         columns: likewise.
         bits_allocated: of the DICOM header, 8 or 16 (only RLE depends on it).
+        bits_stored: of the DICOM header (only what may be decoded smaller depends on it).
         working_px: as `Decoder.decode` takes it; JPEG 2000 may come back without its finest levels. None keeps all.
 
     Raises:
@@ -119,7 +121,10 @@ def decode_frame(
         check_compression(rows * columns * (precision + 7) // 8, len(frame))
         check_end(frame, header.data_offset)
         if jpeg_2000:
-            levels = codec_levels(max(rows, columns), working_px, header.levels) if working_px else 0
+            # With room above the value, an overlay there would be averaged in, and an overshoot would wrap around.
+            levels = 0
+            if working_px is not None and precision <= bits_stored:
+                levels = codec_levels(max(rows, columns), working_px, header.levels)
             smaller = _decode_jpeg_2000_smaller(frame, header, levels) if levels else None
             if smaller is not None:
                 return Frame(smaller, precision, lossless)

@@ -125,8 +125,8 @@ class Decoder:
 
         Args:
             path: a regular file, or a link to one.
-            working_px: long side of the picture that the networks are shown: a picture that is much larger comes back
-                smaller, as `bonedge.edge.decode.reduction` says, and sooner. None keeps every pixel.
+            working_px: long side of the picture that the networks are shown: a DICOM picture that is much larger comes
+                back smaller, as `bonedge.edge.decode.reduction` says, and sooner. None keeps every pixel.
 
         Raises:
             NotARadiograph: well formed, and something else.

@@ -160,6 +160,7 @@ def _stored(
         attributes.rows,
         attributes.columns,
         attributes.bits_allocated,
+        samples.bits,
         reducible,
     )
     shift = samples.shift if samples.shift + samples.bits <= frame.precision else 0

@@ -136,6 +136,17 @@ def test_what_a_wavelet_would_smear_is_decoded_whole(dicom, picture, asked):
     np.testing.assert_array_equal(decode(data, "", J2K_PX).pixels, decode_bytes(data).pixels)
 
 
+@pytest.mark.parametrize("overlay", [0, 0x8000], ids=["white to the edge", "overlay"])
+def test_room_above_the_value_is_not_wavelet_either(dicom, overlay):
+    """White bone would wrap around to black beside an edge, or an overlay in the high bits become picture."""
+    stored = np.zeros(J2K, np.uint16)
+    stored[:, 200:333] = 4095
+    stored[100:140:3] |= overlay
+    frame = bytes(imagecodecs.jpeg2k_encode(stored, reversible=True, codecformat="j2k"))
+    data = dicom(stored, syntax=JPEG2000Lossless, bits_stored=12, frame=frame, WindowCenter="2048", WindowWidth="4096")
+    np.testing.assert_array_equal(decode(data, "", J2K_PX).pixels, decode_bytes(data).pixels)
+
+
 def test_a_codestream_with_a_single_level_is_decoded_whole(dicom, picture):
     """Files of some modalities would be refused."""
     stored = picture(*J2K, 0, 65535, "u2")
