@@ -34,7 +34,7 @@ _DRIFT = 8
 """Calibration inputs on which fp32 and int8 are compared layer by layer."""
 _MIXED = (2, 4, 8, 16, 32)
 """How many layers are left in float, one rung after the other."""
-RECIPES = 2
+RECIPES = 3
 """Raised when a recipe gives other files under the same name: candidates that were kept are then not taken up."""
 
 

@@ -66,6 +66,23 @@ def test_holds_int8_weights_between_fake_quantizers(
     assert len(weights) < 0.35 * len(before)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_leave_room_for_processors_without_vnni(packed: dict[str, tuple[bytes, bytes]], name: str) -> None:
+    """If it failed, the gates would hold where they were measured, and sums would saturate on an older workstation."""
+    openvino = pytest.importorskip("openvino")
+    graph = openvino.Core().read_model(*packed[name])
+    # A depthwise kernel (groups, 1, 1, rows, columns) multiplies one pixel at a time: nothing is added in 16 bits.
+    weights = [
+        node.data
+        for node in graph.get_ordered_ops()
+        if node.get_type_name() == "Constant"
+        and node.get_element_type().get_type_name() == "i8"
+        and node.data.ndim in (2, 4)
+    ]
+    assert len(weights) > 15
+    assert max(int(np.abs(one.astype(np.int16)).max()) for one in weights) <= 64
+
+
 def test_the_same_inputs_give_the_same_weights(exported: dict[str, Exported]) -> None:
     """If it failed, a bundle could not be made again from what its passport names."""
     rng = np.random.default_rng(8)
