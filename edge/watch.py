@@ -23,6 +23,7 @@ from .daemon import Daemon, Equipment
 from .engines import DEVICES, ENGINES
 from .errors import BonedgeError, ExitCode, InvalidConfiguration, LedgerUnavailable
 from .exposition import Metrics
+from .heap import share_one_heap
 from .journal import Journal, JsonJournal, Level
 from .ledger import Ledger
 from .notify import Notifier
@@ -154,6 +155,7 @@ def watch(
         BundleRefused: no usable bundle or engine, or not one that `trust` allows.
         InvalidConfiguration: a folder cannot be used, or another daemon uses the state folder.
     """
+    share_one_heap()
     signals, notifier, metrics = _Signals(), Notifier(), Metrics()
     _make_folders(settings, strict=once)
     with signals.handled(), _locked(settings.state):
