@@ -40,6 +40,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+# Side by side; what a file's tests share is made once, for a file stays with one worker.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Environments -----------------------------------------------------------------------------------------------------
 # Editable, so that a changed source is what runs; the stamp is older than pyproject.toml only when it changed.
@@ -91,7 +93,7 @@ demo: $(RUNTIME)/.stamp
 	@echo "Overlay pictures: demo/results/*.overlay.png. On your own files: $(RUNTIME)/bin/bonedge predict IMAGE..."
 
 test: $(FULL)/.stamp
-	@$(FULL)/bin/python -m pytest $(PYTEST)
+	@$(FULL)/bin/python -m pytest $(PARALLEL) $(PYTEST)
 
 lint: $(FULL)/.stamp
 	@$(FULL)/bin/ruff check
@@ -101,7 +103,7 @@ lint: $(FULL)/.stamp
 
 test-runtime: $(BARE)/.stamp
 	@! $(BARE)/bin/python -c 'import tensorflow' 2>/dev/null || { echo "make: TensorFlow is in $(BARE); run make clean" >&2; exit 2; }
-	@$(BARE)/bin/python -m pytest -m 'not full' $(PYTEST)
+	@$(BARE)/bin/python -m pytest -m 'not full' $(PARALLEL) $(PYTEST)
 
 test-tflite-runtime: $(FULL)/.stamp $(TFLITE)/.stamp
 	@BONEDGE_TFLITE_RUNTIME_PYTHON=$(CURDIR)/$(TFLITE)/bin/python \

@@ -49,14 +49,19 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of finished candidates: what one test had made is not made again for the next."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
 def converted(
-    pair_folder: Path, phantoms: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    pair_folder: Path, phantoms: dict[str, Path], cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Any]:
     """The bundle's folder, and the document that `--json` printed. Random weights, so the gates are wide open."""
     output = tmp_path_factory.mktemp("converted") / "bundle"
     sets = [part for purpose, folder in phantoms.items() for part in (f"--{purpose}", folder)]
     limits = [part for gate in GATES for part in ("--max-drop", f"{gate.name}=1")]
-    cache = tmp_path_factory.mktemp("cache")
     done = bonedge("convert", pair_folder, "--output", output, *sets, *limits, "--cache", cache, "--json")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1, "one document and nothing else"
@@ -100,10 +105,9 @@ def test_a_folder_that_holds_something_else_is_refused_before_any_work(pair_fold
 
 
 def test_nothing_is_shipped_that_was_not_proven(
-    pair_folder: Path, phantoms: dict[str, Path], tmp_path: Path, converted: tuple[Path, Any]
+    pair_folder: Path, phantoms: dict[str, Path], tmp_path: Path, cache: Path
 ) -> None:
     """If it failed, twelve pictures would be taken for a proof, and a clinic would run the result."""
-    cache = converted[0].parent  # nothing of it is reused: the candidates of the other test lie elsewhere
     done = bonedge(
         *("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", cache, "--slowest", "int8"),
         *("--calibration", phantoms["calibration"], "--validation", phantoms["validation"], "--format", "tflite"),
