@@ -6,6 +6,7 @@
 #   make test-runtime         the runtime's tests where TensorFlow is not installed
 #   make test-tflite-runtime  the same bundle under tflite-runtime 2.14 and numpy 1 (needs Python 3.11)
 #   make train                phantoms, training and conversion of the released models, from a seed
+#   make study                networks and classical systems under one protocol, as a page and tables in runs/study
 #   make compare-quantizers   the tools' own int8 beside ours, as a table in docs/comparisons
 #   make compare-engines      inference by the runtimes' own benchmark tools beside ours, as a table in docs/comparisons
 #   make compare-decoding     large phantoms decoded whole and reduced, as a table in docs/comparisons
@@ -27,21 +28,27 @@ DATA ?= data/phantoms
 MODELS ?= runs/models
 CONVERTED ?= runs/bundle
 RELEASE ?= models/released
+STUDY ?= runs/study
+STUDY_TEST_SEED ?= 20261101
+STUDY_TEST_COUNT ?= 600
+STUDY_DATA ?= data/study-test
+# full needs an accelerator.
+PROTOCOL ?= reduced
 
 RUNTIME := .venv
 FULL := .venv-full
 BARE := .venv-bare
 TFLITE := .venv-tflite
 PIP := -m pip install --quiet --disable-pip-version-check
+# Side by side; what a file's tests share is made once, for a file stays with one worker.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test lint test-runtime test-tflite-runtime train compare-quantizers compare-engines compare-decoding compare-orthanc soak soak-convert install-system uninstall-system \
+.PHONY: help demo test lint test-runtime test-tflite-runtime train study compare-quantizers compare-engines compare-decoding compare-orthanc soak soak-convert install-system uninstall-system \
 	clean check-python
 .DELETE_ON_ERROR:
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
-# Side by side; what a file's tests share is made once, for a file stays with one worker.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Environments -----------------------------------------------------------------------------------------------------
 # Editable, so that a changed source is what runs; the stamp is older than pyproject.toml only when it changed.
@@ -60,7 +67,7 @@ $(RUNTIME)/.stamp: pyproject.toml | check-python
 $(FULL)/.stamp: pyproject.toml | check-python
 	@echo "Creating the full environment in $(FULL) (TensorFlow, Keras, NNCF and the checkers) ..."
 	@$(PYTHON) -m venv $(FULL)
-	@$(FULL)/bin/python $(PIP) --editable '.[convert,test]'
+	@$(FULL)/bin/python $(PIP) --editable '.[study,test]'
 	@touch $@
 
 $(BARE)/.stamp: pyproject.toml | check-python
@@ -120,6 +127,12 @@ train: $(FULL)/.stamp
 	cp -r $(CONVERTED) $(RELEASE)/bundle
 	cp $(MODELS)/segmenter.keras $(MODELS)/classifier.keras $(MODELS)/operation.json \
 		$(MODELS)/training-pictures.txt $(RELEASE)/
+
+# Needs the pair that make train leaves; an interrupted study goes on.
+study: $(FULL)/.stamp
+	$(FULL)/bin/bonedge phantom --count $(STUDY_TEST_COUNT) --seed $(STUDY_TEST_SEED) --format png --output $(STUDY_DATA)
+	$(FULL)/bin/bonedge study --data $(DATA) --test $(STUDY_DATA) --segmenter $(MODELS)/segmenter.keras \
+		--protocol $(PROTOCOL) --output $(STUDY)
 
 compare-quantizers: $(FULL)/.stamp
 	$(FULL)/bin/python docs/comparisons/quantizers.py --models $(RELEASE) --cache data/comparison

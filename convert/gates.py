@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.edge.records import CLASSES, Label, Pixels
-from bonedge.models.metrics import VERDICTS, macro_f1
+from bonedge.models.metrics import VERDICTS, Weights, macro_f1, resample
 
-RESAMPLES = 2000
 CALIBRATION_BINS = 10
 """Of the curve that people are shown."""
 _CALIBRATION_WIDTH = 0.05
@@ -30,8 +29,6 @@ _CALIBRATION_STEPS = 100
 _MALIGNANT = CLASSES.index(Label.MALIGNANT)
 _ABSTAIN = VERDICTS.index(Label.ABSTAIN)
 
-Weights = NDArray[np.float64]
-"""float64 "resamples cases": how often each case is drawn; row 0 draws each once."""
 Numbers = NDArray[np.float64]
 
 
@@ -144,17 +141,6 @@ def judge_gates(
     weights = resample(before.truth, seed)
     chosen = [gate for gate in GATES if only is None or gate.name in only]
     return tuple(_judge(gate, before, after, weights, (limits or {}).get(gate.name, gate.limit)) for gate in chosen)
-
-
-def resample(truth: NDArray[np.int64], seed: int) -> Weights:
-    """How often each case is drawn in each of `RESAMPLES` bootstrap samples, after a first row of ones."""
-    rng = np.random.default_rng((0x6A7E5, seed))
-    weights = np.ones((RESAMPLES + 1, len(truth)))
-    for label in np.unique(truth):
-        members = np.flatnonzero(truth == label)
-        drawn = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=RESAMPLES)
-        weights[1:, members] = drawn
-    return weights
 
 
 def calibration_curve(truth: NDArray[np.int64], probabilities: Numbers) -> list[tuple[float, float, int]]:

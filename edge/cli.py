@@ -22,10 +22,15 @@ _COMMANDS = {
         "Simulate radiographs of bones with and without tumours.",
     ),
     "predict": ("bonedge.edge.predict:command", "Give a verdict on radiographs, with an overlay and a mask."),
+    "study": ("bonedge.models.study.command:command", "Compare networks and classical systems under one protocol."),
     "train": ("bonedge.models.train:command", "Train the segmenter or the classifier."),
     "watch": ("bonedge.edge.watch:command", "Examine what lands in a folder, as a service that loses nothing."),
 }
-_CONVERT_EXTRA = frozenset({"keras", "matplotlib", "nncf", "tensorflow"})
+_EXTRAS = {
+    "convert": frozenset({"keras", "matplotlib", "nncf", "tensorflow"}),
+    "study": frozenset({"deap", "pywt", "scipy", "skimage", "sklearn"}),
+}
+"""What has to be installed for the commands that a workstation does not need, by the name of the package's extra."""
 _DEFECT = 70
 """EX_SOFTWARE of sysexits.h: an error that bonedge did not foresee."""
 _INTERRUPTED = 130
@@ -81,8 +86,11 @@ def main() -> NoReturn:
 def _unforeseen(error: Exception) -> int:
     if os.environ.get("BONEDGE_DEBUG"):
         raise error
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _CONVERT_EXTRA:
-        return _fail(f'This command needs {error.name}: pip install "bonedge[convert]"', 2)
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        for extra, needed in _EXTRAS.items():
+            if package in needed:
+                return _fail(f'This command needs {error.name}: pip install "bonedge[{extra}]"', 2)
     text = " ".join(str(error).split())
     return _fail(
         f"{type(error).__name__}: {text}. This is a defect; run again with BONEDGE_DEBUG=1 to see where.", _DEFECT

@@ -56,6 +56,11 @@ WHOLE_PICTURE = Augmentation()
 """For the segmenter."""
 GENTLE_CROP = Augmentation(scale=1.1, translation=0.0, collimation=0.08, collimation_depth=0.06, occlusion=0.05)
 """For the classifier: size and place already vary with the region that is cut out."""
+UNCHANGED = Augmentation(
+    flip=0, geometry=0, gamma=0, contrast=0, brightness=0, shading=0, window=0, inversion=0, noise=0, blur=0,
+    collimation=0, occlusion=0,
+)  # fmt: skip
+"""To measure what augmentation is good for."""
 
 
 def augment(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import cv2
@@ -23,9 +25,12 @@ from .segmenter import FAMILY
 _MARGIN = 1.4
 """A crop is cut this much larger before it is turned, so that turning brings picture, not black, into the corners."""
 
-
 _MISSED = 0.08
 """Share of crops in which the lesion map is wiped out."""
+
+
+Draw = Callable[[int, np.random.Generator, Preprocessing], BoundingBox]
+"""(number of a picture, source of chance, how it was prepared) -> a square, in working pixels."""
 
 
 class Batches(Protocol):
@@ -75,11 +80,11 @@ class SegmenterBatches:
 class ClassifierBatches:
     """Inputs float32 "batch side side 3" -> targets by output of `bonedge.models.classifier.with_evidence`.
 
-    `logits`: float32 "batch 3", smoothed one-hot times the class's weight. `evidence16`, `evidence32`: float32
+    `logits`: float32 "batch 3", smoothed one-hot times the class's weight. Each of `evidence`: float32
     "batch rows columns maps", share of each cell that is a lesion of each kind of `lesion_kinds`, and long bone.
     `family`: float32 "batch families", one-hot, all 0 where it is not known; left out where none is.
 
-    `indices` are pictures of limbs only. Which region of a picture is shown is drawn anew each epoch.
+    `indices` are pictures of limbs only.
     """
 
     cache: PictureCache
@@ -92,6 +97,12 @@ class ClassifierBatches:
     size: int = 16
     smoothing: float = 0.05
     augmentation: Augmentation = GENTLE_CROP
+    evidence: Mapping[str, int] | None = None
+    """Rows and columns of each map of evidence; by default those of the classifier's two."""
+    draw: Draw | None = None
+    """Chooses the region that is shown, anew each epoch; by default what the classifier is trained on."""
+    doubted: bool = True
+    """Whether the segmenter's lesion map is at times paler than it was, or empty."""
 
     def __len__(self) -> int:
         return max(1, len(self.indices) // self.size)
@@ -106,14 +117,15 @@ class ClassifierBatches:
         crops = [self._crop(int(index)) for index in chosen]
         evidence = {
             name: np.stack([np.stack([resize(plane, side, side) for plane in maps], axis=2) for _, maps in crops])
-            for name, side in evidence_sides(self.side).items()
+            for name, side in (self.evidence or evidence_sides(self.side)).items()
         }
         return np.stack([grey for grey, _ in crops]), {"logits": targets, **evidence, **_named(self.cache, chosen)}
 
     def _crop(self, index: int) -> tuple[Pixels, list[Pixels]]:
         """A crop, and what is where in it: a lesion of each of `lesion_kinds`, long bone, each float32 "side side"."""
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        region = _grown(draw_region(self.cache, self.regions, index, rng, self.p), _MARGIN)
+        draw = self.draw or partial(draw_region, self.cache, self.regions)
+        region = _grown(draw(index, rng, self.p), _MARGIN)
         large = replace_side(self.p, round(_MARGIN * self.side))
         letterbox = self.cache.letterbox(index)
         squares = [self.cache.lesion[index], self.cache.bone[index], *np.moveaxis(self.regions.maps[index], 2, 0)]
@@ -126,7 +138,7 @@ class ClassifierBatches:
         start = (grey.shape[0] - self.side) // 2
         inside = slice(start, start + self.side)
         lesion, bone, found, seen = (plane[inside, inside] for plane in planes)
-        shown = [grey[inside, inside], _doubted(found, rng), seen]
+        shown = [grey[inside, inside], _doubted(found, rng) if self.doubted else found, seen]
         if self.p.classifier_channels == "grey":
             shown = shown[:1] * 3
         kind = lesion_kind(self.cache, index)

@@ -38,6 +38,8 @@ class Sample:
     """Held out of training: used for watching it and for fitting the operating point."""
     family: str = ""
     """What kind of lesion it is, or what healthy thing might pass for one; empty when that is not known."""
+    region: str = ""
+    """Part of the body; empty when that is not known."""
 
 
 class SampleSet(Protocol):
@@ -133,4 +135,5 @@ def _sample(folder: Path, row: dict[str, Any]) -> Sample:
         mask("bone_mask"),
         held_out(int(row["index"])),
         str(row.get("family", "")),
+        str(row.get("region", "")),
     )

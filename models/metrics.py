@@ -17,10 +17,12 @@ from bonedge.edge.records import CLASSES, Label, Mask
 Counts = NDArray[np.int64]
 """int64 "... 3 4": pictures by truth (order of `CLASSES`) and verdict (`CLASSES`, then abstain)."""
 
+Weights = NDArray[np.float64]
+"""float64 "resamples cases": how often each case is drawn; row 0 draws each once."""
 VERDICTS = (*CLASSES, Label.ABSTAIN)
 _Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
-_RESAMPLES = 2000
+RESAMPLES = 2000
 _NORMAL, _BENIGN, _MALIGNANT = range(3)
 _ABSTAIN = 3
 
@@ -79,7 +81,7 @@ def segmentation(dices: NDArray[np.float64], rng: np.random.Generator) -> dict[s
     """Median and 10th percentile of the Dice of pictures with a lesion, percentile bootstrap over pictures."""
     if not len(dices):
         return {"dice_median": NOTHING, "dice_p10": NOTHING}
-    drawn = dices[rng.integers(len(dices), size=(_RESAMPLES, len(dices)))]
+    drawn = dices[rng.integers(len(dices), size=(RESAMPLES, len(dices)))]
     return {
         "dice_median": _interval(float(np.median(dices)), np.median(drawn, axis=1)),
         "dice_p10": _interval(float(np.percentile(dices, 10)), np.percentile(drawn, 10, axis=1)),
@@ -114,6 +116,17 @@ def macro_f1(counts: Counts) -> NDArray[np.float64]:
     return np.asarray(_ratio(2 * right, called + true).mean(-1), np.float64)
 
 
+def resample(truth: NDArray[np.int64], seed: int) -> Weights:
+    """How often each case is drawn in each of `RESAMPLES` bootstrap samples, after a first row of ones."""
+    rng = np.random.default_rng((0x6A7E5, seed))
+    weights = np.ones((RESAMPLES + 1, len(truth)))
+    for label in np.unique(truth):
+        members = np.flatnonzero(truth == label)
+        drawn = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=RESAMPLES)
+        weights[1:, members] = drawn
+    return weights
+
+
 def _ratio(above: Counts, below: Counts) -> NDArray[np.float64]:
     return np.where(below > 0, above / np.maximum(below, 1), 0.0)
 
@@ -122,7 +135,7 @@ def _resampled(counts: Counts, figure: Callable[[Counts], NDArray[np.float64]], 
     """Bootstrap of a figure of the counts: drawing pictures with replacement is drawing each row's multinomial."""
     if not counts.sum():
         return NOTHING
-    rows = [rng.multinomial(row.sum(), row / max(row.sum(), 1), size=_RESAMPLES) for row in counts]
+    rows = [rng.multinomial(row.sum(), row / max(row.sum(), 1), size=RESAMPLES) for row in counts]
     return _interval(float(figure(counts)), figure(np.stack(rows, axis=1)))
 
 

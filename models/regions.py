@@ -111,13 +111,13 @@ def draw_region(
     elif kind < 0.85 and lesion is not None:
         region = lesion_region(lesion, rows, columns, p)
     elif kind < 0.75 and cache.label[index] == _NORMAL:
-        region = lesion_region(_piece_of(bone, rng, rows, columns), rows, columns, p)
+        region = lesion_region(piece_of_bone(bone, rng, rows, columns), rows, columns, p)
     else:
         region = bone_region(bone, rows, columns, p)
-    return _jitter(region, rng)
+    return jittered(region, rng)
 
 
-def _piece_of(bone: BoundingBox, rng: np.random.Generator, rows: int, columns: int) -> BoundingBox:
+def piece_of_bone(bone: BoundingBox, rng: np.random.Generator, rows: int, columns: int) -> BoundingBox:
     """A box of a lesion's size somewhere on the bones' box."""
     side = rng.uniform(0.08, 0.35) * max(rows, columns)
     x, y = rng.uniform(bone.left, bone.right), rng.uniform(bone.top, bone.bottom)
@@ -125,7 +125,7 @@ def _piece_of(bone: BoundingBox, rng: np.random.Generator, rows: int, columns: i
     return clip_box(box, rows, columns)
 
 
-def _jitter(region: BoundingBox, rng: np.random.Generator) -> BoundingBox:
+def jittered(region: BoundingBox, rng: np.random.Generator) -> BoundingBox:
     """Shift and scale a square as an imperfect segmentation would."""
     side = max(8, round(region.width * float(np.exp(rng.normal(0, 0.12)))))
     x = (region.left + region.right) / 2 + rng.normal(0, 0.05) * region.width

@@ -110,7 +110,7 @@ def segmenter(
     alarm: float,
 ) -> None:
     """Train the U-Net; writes RUN/segmenter.keras, its log and its curves."""
-    _load_keras()
+    load_keras()
     p = PREPROCESSING
     sides = _sides(stages, p.segmenter_side_px, 2 ** len(CHANNELS))
     build_segmenter(64, weights=weights)  # a wrong file should fail now, not after the pictures are prepared
@@ -159,7 +159,7 @@ def classifier(
     weights: Path | None,
 ) -> None:
     """Train EfficientNetB0 on what the trained segmenter finds; writes RUN/classifier.keras."""
-    _load_keras()
+    load_keras()
     p = PREPROCESSING
     sides = _sides(stages, p.classifier_side_px, 1)
     build_classifier(64, weights=weights)  # as above
@@ -194,13 +194,13 @@ def classifier(
 @click.option("--run", required=True, type=_FOLDER, help="Run folder with the trained pair.")
 def operation(data: Path, run: Path) -> None:
     """Fit thresholds, temperature and abstention on the validation pictures; writes RUN/operation.json."""
-    _load_keras()
+    load_keras()
     p = PREPROCESSING
     pair = [_load(run, name) for name in ("segmenter", "classifier")]
     phantoms, cache = _open(data, run, p)
     commands = [(run / f"{name}.command.txt").read_text().strip() for name in ("segmenter", "classifier")]
     training = Training(
-        data=phantoms.description, phantom_seeds=phantoms.phantom_seeds, command="; ".join([*commands, _typed()])
+        data=phantoms.description, phantom_seeds=phantoms.phantom_seeds, command="; ".join([*commands, typed()])
     )
     fitted = fit_operation(pair[0], pair[1], cache, p, training)
     fitted.save(run)
@@ -263,11 +263,12 @@ def _save(model: Any, run: Path, name: str) -> None:
     model.save(temporary)
     os.replace(temporary, run / f"{name}.keras")
     sync_folder(run)
-    write_whole(run / f"{name}.command.txt", f"{_typed()}\n".encode())
+    write_whole(run / f"{name}.command.txt", f"{typed()}\n".encode())
     say(f"{run / name}.keras: {model.count_params():,} parameters")
 
 
-def _typed() -> str:
+def typed() -> str:
+    """The command line that this process was started with."""
     return shlex.join(["bonedge", *sys.argv[1:]])
 
 
@@ -275,8 +276,8 @@ def _within(stop_after: int | None, epochs: int) -> int | None:
     return None if stop_after is None else min(stop_after, epochs)
 
 
-def _load_keras() -> None:
-    """Quietly: TensorFlow reports its build at start, which is no news to the user.
+def load_keras() -> None:
+    """Import Keras, quietly: TensorFlow reports its build at start, which is no news to the user.
 
     And with oneDNN, which TensorFlow by itself uses on processors with AVX-512 only: with AVX2, a step of the segmenter
     took 450 ms without and 200 to 290 ms with it.

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonedge.convert.gates import GATES, GateResult, Outcome, Ruling, calibration_curve, judge_gates, resample
+from bonedge.convert.gates import GATES, GateResult, Outcome, Ruling, calibration_curve, judge_gates
 from bonedge.edge.records import CLASSES, Label
+from bonedge.models.metrics import resample
 
 NORMAL, BENIGN, MALIGNANT = CLASSES
 _SURE = {label: np.eye(3, dtype=np.float32)[place] * 0.9 + np.float32(1 / 30) for place, label in enumerate(CLASSES)}

@@ -1,0 +1,1 @@
+"""Which network, on what, and how trained: the comparison under one protocol."""

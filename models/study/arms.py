@@ -1,0 +1,211 @@
+"""Train each arm of the study, once per seed, and ask it about the test pictures. Interrupted, it goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache as remembered
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonedge.edge.manifest import Preprocessing
+from bonedge.edge.records import Pixels
+from bonedge.models.fit_operation import best_temperature
+from bonedge.models.fitting import Schedule, Task, fit
+from bonedge.models.losses import classification_loss, evidence_loss, family_loss
+
+from .cost import Cost, cost
+from .examples import Examples, RegionBatches
+from .protocol import Arm, Protocol, Shown, Start
+from .results import Result, Store, plan
+from .rivals import (
+    ARCHITECTURES,
+    EVIDENCE,
+    FAMILY,
+    IMAGENET_FILES,
+    LOGITS,
+    begin_from,
+    deployed,
+    with_heads,
+    with_region_head,
+)
+
+_WATCHED = 120
+"""Validation pictures whose figures are logged after each epoch."""
+_CHOICE = 0x57D1
+"""Stirs the choice of training pictures."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The study's networks. `data`: identifies training, validation and test pictures and the U-Net."""
+
+    protocol: Protocol
+    training: Examples
+    test: Examples
+    p: Preprocessing
+    folder: Path
+    data: str
+    imagenet: Path | None = None
+    """Folder of the files of `IMAGENET_FILES`."""
+
+    def arms(self) -> list[Arm]:
+        """What is trained; from ImageNet where there is a file."""
+        offered = list(self.protocol.arms(self.imagenet is not None))
+        return [arm for arm in offered if arm.start is not Start.IMAGENET or arm.architecture in IMAGENET_FILES]
+
+    def results(self, on_begin: Callable[[str], None]) -> Iterator[Result]:
+        """Every arm with every seed: taken up when it is finished, trained when it is not."""
+        store = Store(self.folder)
+        for seed in self.protocol.seeds:
+            for arm in self.arms():
+                name, wanted = f"{arm.slug}-{seed}", plan("arm", self.data, self.protocol.text, arm, seed)
+                result = store.get(name, wanted)
+                if result is None:
+                    on_begin(f"{arm.title}, seed {seed}")
+                    result = self._train(arm, seed, wanted)
+                    store.put(name, result)
+                yield result
+
+    @cached_property
+    def chosen(self) -> NDArray[np.int64]:
+        """Numbers of the training pictures: the same ones for every arm and seed."""
+        limbs = self.training.limbs
+        offered = limbs[~self.training.cache.validation[limbs]]
+        order = np.random.default_rng(_CHOICE).permutation(offered)
+        return np.sort(order[: self.protocol.training_pictures])
+
+    def _train(self, arm: Arm, seed: int, wanted: str) -> Result:
+        side = self.protocol.side
+        beginning = self._beginning(arm, seed)
+        families = len(self.training.cache.families)
+        # Before training: the cost does not depend on weights, and a network that cannot be built fails early.
+        evidence_side, costs = _of_architecture(arm.architecture, side, families, self.training.maps())
+
+        def build(side: int) -> Any:
+            model = with_heads(arm.architecture, side, families, self.training.maps())
+            if beginning is not None:
+                begin_from(model, arm.architecture, beginning)
+            return model
+
+        watched = self._validation[:_WATCHED]
+        task = Task(
+            name=f"{arm.slug}-{seed}",
+            build=build,
+            loss={
+                LOGITS: classification_loss,
+                EVIDENCE: evidence_loss,
+                **({FAMILY: family_loss} if families else {}),
+            },
+            batches=lambda epoch, side: self.training.batches(
+                arm.shown, arm.augmented, self.chosen, self.p, side=side, seed=seed, epoch=epoch,
+                size=self.protocol.batch, evidence_side=evidence_side,
+            ),
+            validate=lambda model, side: self._figures(model, arm.shown, watched),
+            schedule=self._schedule(arm, self.protocol.epochs),
+            seed=seed,
+            data=self.data,
+            options={"arm": arm.slug},
+        )  # fmt: skip
+        model, seconds = self._fit(task)
+        heard = self.training.logits(model, arm.shown, self._validation, self.p, side)
+        temperature = best_temperature(heard, self.training.truths(self._validation))
+        logits = self.test.logits(model, arm.shown, self.test.limbs, self.p, side)
+        return Result(
+            plan=wanted,
+            group="networks",
+            system=arm.architecture,
+            shown=arm.shown.value,
+            start=arm.start.value,
+            augmented=arm.augmented,
+            seed=seed,
+            probabilities=softmax(logits, temperature).round(6).tolist(),
+            seconds=round(seconds, 1),
+            pictures_per_second=round(self.protocol.epochs * len(self.chosen) / seconds, 1),
+            parameters=costs.parameters,
+            operations=costs.operations,
+            latency_ms=costs.latency_ms,
+        )
+
+    def _beginning(self, arm: Arm, seed: int) -> Path | None:
+        """The file whose weights an arm begins with."""
+        if arm.start is Start.SCRATCH:
+            return None
+        if arm.start is Start.IMAGENET:
+            assert self.imagenet is not None
+            return self.imagenet / IMAGENET_FILES[arm.architecture]
+        return self._pretrained(arm, seed)
+
+    def _pretrained(self, arm: Arm, seed: int) -> Path:
+        """Weights after the related task; the same for all arms of an architecture and seed."""
+        name = f"pretrained-{arm.architecture}-{seed}".lower().replace(" ", "-")
+        wanted = plan("pretraining", self.data, self.protocol.text, arm.architecture, seed)
+        file = self.folder / "pretrained" / f"{name}-{wanted[:12]}.keras"
+        if file.is_file():
+            return file
+        task = Task(
+            name=name,
+            build=lambda side: with_region_head(arm.architecture, side, len(self.training.regions)),
+            loss={"region": classification_loss},
+            batches=lambda epoch, side: RegionBatches(
+                self.training, self.chosen, self.p, side, seed, epoch, self.protocol.batch
+            ),
+            validate=lambda model, side: {},
+            schedule=self._schedule(arm, self.protocol.pretraining_epochs),
+            seed=seed,
+            data=self.data,
+        )
+        model, _ = self._fit(task)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(".part.keras")
+        model.save(temporary)
+        temporary.replace(file)
+        return file
+
+    def _schedule(self, arm: Arm, epochs: int) -> Schedule:
+        return Schedule((self.protocol.side,) * epochs, ARCHITECTURES[arm.architecture].learning_rate)
+
+    def _fit(self, task: Task) -> tuple[Any, float]:
+        """The trained model and the seconds that its epochs took, interruptions not counted."""
+        run = self.folder / "unfinished" / task.name
+        run.mkdir(parents=True, exist_ok=True)
+        model = fit(task, run, resume=True)
+        logs = self.folder / "logs"
+        logs.mkdir(exist_ok=True)
+        seconds = _seconds(run / f"{task.name}.log.jsonl")
+        (run / f"{task.name}.log.jsonl").replace(logs / f"{task.name}.jsonl")
+        shutil.rmtree(run)
+        return model, seconds
+
+    def _figures(self, model: Any, shown: Shown, indices: NDArray[np.int64]) -> dict[str, float]:
+        verdicts = self.training.logits(model, shown, indices, self.p, self.protocol.side).argmax(axis=1)
+        return {"tumour_accuracy": float(np.mean((verdicts > 0) == (self.training.truths(indices) > 0)))}
+
+    @cached_property
+    def _validation(self) -> NDArray[np.int64]:
+        limbs = self.training.limbs
+        return limbs[self.training.cache.validation[limbs]]
+
+
+def softmax(logits: Pixels, temperature: float) -> NDArray[np.float64]:
+    """float64 "n 3"."""
+    scaled = logits.astype(np.float64) / temperature
+    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)
+
+
+@remembered
+def _of_architecture(architecture: str, side: int, families: int, maps: int) -> tuple[int, Cost]:
+    """Rows of its map of evidence, and what it costs."""
+    model = with_heads(architecture, side, families, maps)
+    return int(model.get_layer(EVIDENCE).output.shape[1]), cost(deployed(model))
+
+
+def _seconds(log: Path) -> float:
+    return sum(float(json.loads(line)["seconds"]) for line in log.read_text("utf-8").splitlines())

@@ -1,0 +1,169 @@
+"""`bonedge study`: networks and classical systems under one protocol, on pictures that none of them has seen."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.machine import describe_machine
+from bonedge.edge.page import check_pages_can_be_made
+from bonedge.edge.records import CLASSES
+from bonedge.models.cache import PictureCache, open_cache
+from bonedge.models.datasets import TRAINING_PICTURES, PhantomSet
+from bonedge.models.progress import progress_bar, say
+from bonedge.models.regions import predict_regions
+from bonedge.models.train import PREPROCESSING, load_keras, typed
+
+from .examples import Examples
+from .protocol import FULL, REDUCED
+from .results import Store, entries
+from .rivals import ARCHITECTURES
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_PROTOCOLS = {"reduced": REDUCED, "full": FULL}
+
+
+@click.command("study", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--data", required=True, type=_FOLDER, help="Folder of pictures to train on, as `bonedge train` reads.")
+@click.option("--test", required=True, type=_FOLDER, help="Folder of pictures to test on, of other seeds.")
+@click.option("--segmenter", required=True, type=click.Path(path_type=Path), help="Trained U-Net: a segmenter.keras.")
+@click.option("--output", "folder", required=True, type=_FOLDER, help="Study folder; an interrupted study goes on.")
+@click.option("--protocol", "name", type=click.Choice(list(_PROTOCOLS)), default="reduced", help="How much of it.")
+@click.option("--side", type=click.IntRange(64, 1024), help="Pixels of what networks see.  [default: the protocol's]")
+@click.option("--epochs", type=click.IntRange(1), help="Of training.  [default: the protocol's]")
+@click.option("--pictures", type=click.IntRange(16), help="To train on, at most.  [default: the protocol's]")
+@click.option(
+    "--seed", "seeds", type=click.IntRange(0), multiple=True, help="Repeat with each.  [default: the protocol's]"
+)
+@click.option(
+    "--network", "networks", type=click.Choice(list(ARCHITECTURES)), multiple=True, help="Only these.  [default: all]"
+)
+@click.option("--imagenet", type=_FOLDER, help="Folder of keras.applications' ImageNet weights, if you have them.")
+def command(
+    data: Path,
+    test: Path,
+    segmenter: Path,
+    folder: Path,
+    name: str,
+    side: int | None,
+    epochs: int | None,
+    pictures: int | None,
+    seeds: tuple[int, ...],
+    networks: tuple[str, ...],
+    imagenet: Path | None,
+) -> None:
+    """Compare EfficientNetB0 with ResNet-50, VGG16, a 10-layer CNN and classical systems.
+
+    Each network sees the whole picture, what the U-Net found, or what is truly there; begins from scratch or from
+    another task; with and without augmentation. Writes study.html, study.csv, study.md and study.json.
+    """
+    from .arms import Networks
+    from .classical.systems import SYSTEMS
+    from .classical_arms import classical_results
+    from .document import document
+    from .outlines import outlines
+    from .report import write_study
+
+    check_pages_can_be_made()
+    load_keras()
+    given: dict[str, Any] = {
+        "side": side,
+        "epochs": epochs,
+        "training_pictures": pictures,
+        "seeds": seeds,
+        "architectures": networks,
+    }
+    protocol = replace(_PROTOCOLS[name], **{key: value for key, value in given.items() if value})
+    sets = _disjoint(PhantomSet(data), PhantomSet(test))
+    training, held_back = (_examples(one, folder / part, segmenter) for part, one in sets.items())
+    _unseen(segmenter, held_back.cache)
+    trained = Networks(
+        protocol, training, held_back, PREPROCESSING, folder, _identity(segmenter, *sets.values()), imagenet
+    )
+    told = _say_what_begins((len(trained.arms()) + len(SYSTEMS)) * len(protocol.seeds))
+    results = [
+        *trained.results(told),
+        *classical_results(
+            protocol,
+            training,
+            trained.chosen,
+            held_back,
+            Store(folder),
+            trained.data,
+            told,
+            len(os.sched_getaffinity(0)),
+        ),
+    ]
+    truths = held_back.truths(held_back.limbs)
+    machine = describe_machine()
+    write_study(
+        folder,
+        document(
+            entries(results),
+            truths,
+            outlines(held_back),
+            protocol=protocol,
+            training=sets["training"].description,
+            test=sets["test"].description,
+            test_pictures={label.value: int((truths == number).sum()) for number, label in enumerate(CLASSES)},
+            command=typed(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            machine=f"{machine.processor}, {machine.usable_processors} processors",
+        ),
+    )
+    say(f"The study is in {folder / 'study.html'}; the same as a table: study.csv, study.md, study.json.")
+
+
+def _disjoint(training: PhantomSet, test: PhantomSet) -> dict[str, PhantomSet]:
+    same = set(training.phantom_seeds) & set(test.phantom_seeds)
+    if same:
+        raise InvalidConfiguration(
+            f"--test holds phantoms of seed {min(same)}, and so does --data; make others with another --seed"
+        )
+    return {"training": training, "test": test}
+
+
+def _examples(data: PhantomSet, folder: Path, segmenter: Path) -> Examples:
+    import keras
+
+    if not segmenter.is_file():
+        raise InvalidConfiguration(
+            f"--segmenter {segmenter}: there is no such file; `bonedge train segmenter` makes one"
+        )
+    with progress_bar("preparing pictures") as advance:
+        cache = open_cache(data, folder, PREPROCESSING, advance)
+    model = keras.models.load_model(segmenter, compile=False)
+    with progress_bar("segmenting pictures") as advance:
+        found = predict_regions(model.predict_on_batch, cache, PREPROCESSING, advance)
+    regions = tuple(sorted({sample.region for sample in data.samples}))
+    return Examples(cache, found, np.array([regions.index(s.region) for s in data.samples], np.int64), regions)
+
+
+def _unseen(segmenter: Path, cache: PictureCache) -> None:
+    """The U-Net must not have been trained on the test pictures; what it was trained on stands beside it."""
+    try:
+        known = set((segmenter.parent / TRAINING_PICTURES).read_text("utf-8").split())
+    except OSError:
+        return
+    if known & set(cache.fingerprints()):
+        raise InvalidConfiguration(f"--segmenter {segmenter} was trained on pictures of --test; give others")
+
+
+def _say_what_begins(of: int) -> Callable[[str], None]:
+    numbers = count(1)
+    return lambda title: say(f"study, {next(numbers)} of at most {of}: {title}")
+
+
+def _identity(segmenter: Path, *sets: PhantomSet) -> str:
+    parts = [one.fingerprint for one in sets] + [hashlib.sha256(segmenter.read_bytes()).hexdigest()]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -1,0 +1,154 @@
+"""The study's figures of a system over its seeds, each with a 95 % confidence interval over test pictures.
+
+A figure is the mean over seeds. Its interval resamples pictures, within each true class, and keeps the networks:
+percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13). How far seeds lie apart is
+given beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonedge.edge.records import CLASSES
+from bonedge.models.metrics import VERDICTS, Counts, Weights, binary_f1, macro_f1
+
+SPECIFICITY = 0.9
+"""At which the sensitivity to tumours is given."""
+_BINS = 15
+"""Of the calibration error: the number of Guo et al., 2017."""
+_MALIGNANT = 2
+Figures = NDArray[np.float64]
+"""float64 "resamples": of one network; element 0 is of the test pictures as they are."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of one system; shares 0..1."""
+
+    value: float
+    low: float
+    high: float
+    """Ends of the interval over test pictures."""
+    spread: float
+    """Standard deviation over seeds; 0 for one seed."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one network says of the test pictures, as columns of `n` cases."""
+
+    truths: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    """float64 "n 3"."""
+
+    @property
+    def verdicts(self) -> NDArray[np.int64]:
+        """A tumour where that is at least as probable as none, and of the more probable kind: the same rule for all."""
+        kind = 1 + (self.probabilities[:, _MALIGNANT] > self.probabilities[:, 1])
+        return np.where(self.tumour >= 0.5, kind, 0).astype(np.int64)
+
+    @property
+    def tumour(self) -> NDArray[np.float64]:
+        """Probability that there is one."""
+        return 1 - self.probabilities[:, 0]
+
+
+Measure = Callable[[Said, Weights], Figures]
+
+
+def figure(measure: Measure, truths: NDArray[np.int64], probabilities: NDArray[np.float64], weights: Weights) -> Figure:
+    """A figure over seeds.
+
+    Args:
+        measure: one of `MEASURES`.
+        truths: int64 "n", class numbers.
+        probabilities: float64 "seeds n 3".
+        weights: from `bonedge.models.metrics.resample`.
+    """
+    drawn = np.stack([measure(Said(truths, one), weights) for one in probabilities])
+    mean = drawn.mean(axis=0)
+    low, high = np.percentile(mean[1:], [2.5, 97.5])
+    return Figure(float(mean[0]), float(low), float(high), float(drawn[:, 0].std(ddof=1)) if len(drawn) > 1 else 0.0)
+
+
+def accuracy(said: Said, weights: Weights) -> Figures:
+    """Tumour or not, right."""
+    right = (said.verdicts > 0) == (said.truths > 0)
+    return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
+
+
+def precision(said: Said, weights: Weights) -> Figures:
+    """Of what is called a tumour, how much is one; 0 where nothing is."""
+    called = weights[:, said.verdicts > 0].sum(axis=1)
+    found = weights[:, (said.verdicts > 0) & (said.truths > 0)].sum(axis=1)
+    return np.asarray(found / np.maximum(called, 1), np.float64)
+
+
+def recall(said: Said, weights: Weights) -> Figures:
+    """Of the tumours, how many are called so."""
+    found = weights[:, (said.verdicts > 0) & (said.truths > 0)].sum(axis=1)
+    return np.asarray(found / np.maximum(weights[:, said.truths > 0].sum(axis=1), 1), np.float64)
+
+
+def malignant_sensitivity(said: Said, weights: Weights) -> Figures:
+    """Of the malignant tumours, how many are called malignant."""
+    malignant = said.truths == _MALIGNANT
+    found = weights[:, malignant & (said.verdicts == _MALIGNANT)].sum(axis=1)
+    return np.asarray(found / np.maximum(weights[:, malignant].sum(axis=1), 1), np.float64)
+
+
+def auc(said: Said, weights: Weights) -> Figures:
+    """Area under the ROC curve of tumour against normal (Mann-Whitney); equal scores count half."""
+    values, place = np.unique(said.tumour, return_inverse=True)
+    by_score = np.eye(len(values))[place]
+    tumours = (weights * (said.truths > 0)) @ by_score
+    normals = (weights * (said.truths == 0)) @ by_score
+    below = np.cumsum(normals, axis=1) - normals
+    pairs = tumours.sum(axis=1) * normals.sum(axis=1)
+    return np.asarray((tumours * (below + normals / 2)).sum(axis=1) / np.maximum(pairs, 1), np.float64)
+
+
+def sensitivity(said: Said, weights: Weights) -> Figures:
+    """Recall at the lowest threshold at which `SPECIFICITY` of the normals stay below it."""
+    values, place = np.unique(-said.tumour, return_inverse=True)
+    by_score = np.eye(len(values))[place]
+    tumours = np.cumsum((weights * (said.truths > 0)) @ by_score, axis=1)
+    normals = np.cumsum((weights * (said.truths == 0)) @ by_score, axis=1)
+    allowed = normals <= (1 - SPECIFICITY) * normals[:, -1:] + 1e-9
+    reached = np.where(allowed, tumours, 0).max(axis=1)
+    return np.asarray(reached / np.maximum(tumours[:, -1], 1), np.float64)
+
+
+def calibration_error(said: Said, weights: Weights) -> Figures:
+    """Expected calibration error of the most probable class, 15 bins of equal width (Guo et al., ICML 2017)."""
+    confidence, top = said.probabilities.max(axis=1), said.probabilities.argmax(axis=1)
+    bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+    gaps = np.eye(_BINS)[bins] * (confidence - (top == said.truths))[:, None]
+    return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1), np.float64)
+
+
+def _of_counts(of: Callable[[Counts], NDArray[np.float64]]) -> Measure:
+    def measure(said: Said, weights: Weights) -> Figures:
+        cell = np.eye(len(CLASSES) * len(VERDICTS))[said.truths * len(VERDICTS) + said.verdicts]
+        counts = np.rint(weights @ cell).astype(np.int64).reshape(-1, len(CLASSES), len(VERDICTS))
+        return of(counts)
+
+    return measure
+
+
+MEASURES: dict[str, Measure] = {
+    "accuracy": accuracy,
+    "precision": precision,
+    "recall": recall,
+    "F1": _of_counts(binary_f1),
+    "AUC": auc,
+    f"sensitivity at {100 * SPECIFICITY:.0f} % specificity": sensitivity,
+    "macro-F1": _of_counts(macro_f1),
+    "malignant sensitivity": malignant_sensitivity,
+    "calibration error": calibration_error,
+}
+"""By the name that people read; the first six are of tumour against normal."""
