@@ -47,14 +47,23 @@ class Said:
 
     @property
     def verdicts(self) -> NDArray[np.int64]:
-        """A tumour where that is at least as probable as none, and of the more probable kind: the same rule for all."""
-        kind = 1 + (self.probabilities[:, _MALIGNANT] > self.probabilities[:, 1])
-        return np.where(self.tumour >= 0.5, kind, 0).astype(np.int64)
+        """Class numbers int64 "n"."""
+        return verdicts(self.probabilities)
 
     @property
     def tumour(self) -> NDArray[np.float64]:
         """Probability that there is one."""
         return 1 - self.probabilities[:, 0]
+
+
+def verdicts(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """A tumour where that is at least as probable as none, and of the more probable kind: the same rule for all.
+
+    Args:
+        probabilities: float64 "n 3": normal, benign, malignant.
+    """
+    kind = np.where(probabilities[:, _MALIGNANT] > probabilities[:, 1], _MALIGNANT, 1)
+    return np.where(probabilities[:, 0] > 0.5, 0, kind).astype(np.int64)
 
 
 Measure = Callable[[Said, Weights], Figures]

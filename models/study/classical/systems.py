@@ -85,8 +85,8 @@ class ClassicalSystem:
     def predict(self, pictures: Pictures) -> NDArray[np.float64]:
         """Probabilities float64 "n 3" of normal, benign, malignant; each row adds up to 1.
 
-        The tree divides what the support vector machine gives to tumours, so the verdict is `verdicts`, not the largest
-        of the three.
+        The tree divides what the support vector machine gives to tumours, so the verdict is
+        `bonedge.models.study.figures.verdicts`, not the largest of the three.
 
         Raises:
             sklearn.exceptions.NotFittedError: before `fit`.
@@ -145,16 +145,6 @@ SYSTEMS: tuple[Recipe, ...] = (
     Recipe("region growing, SVM and tree", "region growing"),
     Recipe("wavelet k-means + edges, genetic selection, SVM and tree", "wavelet k-means", selected=True),
 )
-
-
-def verdicts(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Class numbers int64 "n" in the systems' own two steps: is there a tumour, and if so, of which kind?
-
-    Args:
-        probabilities: float64 "n 3", from `ClassicalSystem.predict`.
-    """
-    grade = np.where(probabilities[:, _MALIGNANT] > probabilities[:, _BENIGN], _MALIGNANT, _BENIGN)
-    return np.where(probabilities[:, _NORMAL] > 0.5, _NORMAL, grade).astype(np.int64)
 
 
 def _machine(cost: float, width: float | str = "scale") -> Pipeline:

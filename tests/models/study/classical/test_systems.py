@@ -15,7 +15,8 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.models.metrics import dice
 from bonedge.models.study.classical.features import FEATURES
 from bonedge.models.study.classical.segmentations import SEGMENTATIONS
-from bonedge.models.study.classical.systems import SYSTEMS, ClassicalSystem, Recipe, verdicts
+from bonedge.models.study.classical.systems import SYSTEMS, ClassicalSystem, Recipe
+from bonedge.models.study.figures import verdicts
 
 pytestmark = pytest.mark.full
 LEARNT, ASKED = 36, 24
