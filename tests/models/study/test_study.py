@@ -130,7 +130,7 @@ def test_an_interrupted_study_goes_on_and_a_finished_one_is_not_repeated(
     ("change", "said"),
     [
         ({"test": "data"}, "holds phantoms of seed 77"),
-        ({"segmenter": "data"}, "there is none"),
+        ({"segmenter": "data"}, "there is no such file"),
     ],
 )
 def test_sets_that_prove_nothing_are_refused(
