@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.edge.records import CLASSES, Label, Pixels
-from bonedge.models.metrics import VERDICTS, Weights, macro_f1, resample
+from bonedge.models.metrics import VERDICTS, Weights, macro_f1, resample, share, weighted_confusion
 
 CALIBRATION_BINS = 10
 """Of the curve that people are shown."""
@@ -189,26 +189,20 @@ def _arrays(outcomes: Sequence[Outcome], reference: Sequence[Outcome]) -> Arrays
     )
 
 
-def _share(of: NDArray[np.bool_], among: NDArray[np.bool_], weights: Weights) -> Numbers:
-    return np.asarray(weights[:, among] @ of[among] / np.maximum(weights[:, among].sum(1), 1), np.float64)
-
-
 def _sensitivity(a: Arrays, weights: Weights) -> Numbers:
-    return _share(a.verdict == _MALIGNANT, a.truth == _MALIGNANT, weights)
+    return share(a.verdict == _MALIGNANT, a.truth == _MALIGNANT, weights)
 
 
 def _recall(a: Arrays, weights: Weights) -> Numbers:
-    return _share((a.verdict > 0) & (a.verdict != _ABSTAIN), a.truth > 0, weights)
+    return share((a.verdict > 0) & (a.verdict != _ABSTAIN), a.truth > 0, weights)
 
 
 def _macro_f1(a: Arrays, weights: Weights) -> Numbers:
-    cell = np.eye(len(CLASSES) * len(VERDICTS))[a.truth * len(VERDICTS) + a.verdict]
-    counts = np.rint(weights @ cell).astype(np.int64).reshape(-1, len(CLASSES), len(VERDICTS))
-    return macro_f1(counts)
+    return macro_f1(weighted_confusion(a.truth, a.verdict, weights))
 
 
 def _flips(a: Arrays, weights: Weights) -> Numbers:
-    return _share(a.flipped, np.ones(len(a.truth), np.bool_), weights)
+    return share(a.flipped, np.ones(len(a.truth), np.bool_), weights)
 
 
 def _dice_quantile(share: float) -> Callable[[Arrays, Weights], Numbers]:

@@ -63,7 +63,7 @@ class SegmenterBatches:
         return max(1, len(self.indices) // self.size)
 
     def batch(self, number: int) -> tuple[Pixels, dict[str, Pixels]]:
-        chosen = _chosen(self.indices, self.seed, self.epoch, self.size, number)
+        chosen = pictures_of_batch(self.indices, self.seed, self.epoch, self.size, number)
         inputs, targets = [], []
         for index in chosen:
             rng = np.random.default_rng((self.seed, self.epoch, int(index)))
@@ -108,7 +108,7 @@ class ClassifierBatches:
         return max(1, len(self.indices) // self.size)
 
     def batch(self, number: int) -> tuple[Pixels, dict[str, Pixels]]:
-        chosen = _chosen(self.indices, self.seed, self.epoch, self.size, number)
+        chosen = pictures_of_batch(self.indices, self.seed, self.epoch, self.size, number)
         labels = self.cache.label[chosen].astype(np.int64)
         targets = np.full((len(chosen), 3), self.smoothing / 3, np.float32)
         targets[np.arange(len(chosen)), labels] += 1 - self.smoothing
@@ -202,7 +202,7 @@ def _doubted(found: Pixels, rng: np.random.Generator) -> Pixels:
     return np.asarray(np.clip(found * np.float32(strength), 0, 1), np.float32)
 
 
-def _chosen(indices: NDArray[np.int64], seed: int, epoch: int, size: int, number: int) -> NDArray[np.int64]:
+def pictures_of_batch(indices: NDArray[np.int64], seed: int, epoch: int, size: int, number: int) -> NDArray[np.int64]:
     """The pictures of one batch; a set smaller than a batch is gone through more than once."""
     order = np.random.default_rng((seed, epoch)).permutation(indices)
     return np.resize(order, max(len(order), size))[number * size : (number + 1) * size]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bonedge.edge.errors import InvalidConfiguration
-from bonedge.edge.files import write_whole
+from bonedge.edge.files import sync_folder, write_whole
 
 History = list[dict[str, float]]
 """One row of figures per finished epoch."""
@@ -74,6 +75,14 @@ def restore(model: Any, checkpoint: Checkpoint, *, optimizer: bool = True) -> No
         model.optimizer.build(model.trainable_variables)
         for variable, value in zip(model.optimizer.variables, checkpoint.optimizer, strict=True):
             variable.assign(value)
+
+
+def save_model(model: Any, file: Path) -> None:
+    """Write a .keras file; it appears whole or not at all."""
+    temporary = file.with_name(f".{file.stem}.part.keras")
+    model.save(temporary)
+    os.replace(temporary, file)
+    sync_folder(file.parent)
 
 
 def _numpy(variable: Any) -> Any:

@@ -83,8 +83,8 @@ def segmentation(dices: NDArray[np.float64], rng: np.random.Generator) -> dict[s
         return {"dice_median": NOTHING, "dice_p10": NOTHING}
     drawn = dices[rng.integers(len(dices), size=(RESAMPLES, len(dices)))]
     return {
-        "dice_median": _interval(float(np.median(dices)), np.median(drawn, axis=1)),
-        "dice_p10": _interval(float(np.percentile(dices, 10)), np.percentile(drawn, 10, axis=1)),
+        "dice_median": interval(float(np.median(dices)), np.median(drawn, axis=1)),
+        "dice_p10": interval(float(np.percentile(dices, 10)), np.percentile(drawn, 10, axis=1)),
     }
 
 
@@ -127,6 +127,23 @@ def resample(truth: NDArray[np.int64], seed: int) -> Weights:
     return weights
 
 
+def share(of: NDArray[np.bool_], among: NDArray[np.bool_], weights: Weights) -> NDArray[np.float64]:
+    """Of the cases `among` how many are `of`, float64 "resamples"; 0 where none were drawn. Both bool "cases"."""
+    return np.asarray(weights[:, among] @ of[among] / np.maximum(weights[:, among].sum(1), 1), np.float64)
+
+
+def weighted_confusion(truths: NDArray[np.int64], verdicts: NDArray[np.int64], weights: Weights) -> Counts:
+    """`confusion` of each resample, int64 "resamples 3 4"."""
+    cell = np.eye(len(CLASSES) * len(VERDICTS))[truths * len(VERDICTS) + verdicts]
+    return np.asarray(np.rint(weights @ cell), np.int64).reshape(-1, len(CLASSES), len(VERDICTS))
+
+
+def interval(value: float, drawn: NDArray[np.float64]) -> Estimate:
+    """A figure with its percentile interval from what resampling gave, float64 "resamples"."""
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Estimate(value, float(low), float(high))
+
+
 def _ratio(above: Counts, below: Counts) -> NDArray[np.float64]:
     return np.where(below > 0, above / np.maximum(below, 1), 0.0)
 
@@ -136,9 +153,4 @@ def _resampled(counts: Counts, figure: Callable[[Counts], NDArray[np.float64]], 
     if not counts.sum():
         return NOTHING
     rows = [rng.multinomial(row.sum(), row / max(row.sum(), 1), size=RESAMPLES) for row in counts]
-    return _interval(float(figure(counts)), figure(np.stack(rows, axis=1)))
-
-
-def _interval(value: float, drawn: NDArray[np.float64]) -> Estimate:
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(value, float(low), float(high))
+    return interval(float(figure(counts)), figure(np.stack(rows, axis=1)))

@@ -19,11 +19,12 @@ import click
 import numpy as np
 
 from bonedge.edge.errors import InvalidConfiguration
-from bonedge.edge.files import sync_folder, write_whole
+from bonedge.edge.files import write_whole
 from bonedge.edge.manifest import Preprocessing, Training
 
 from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
+from .checkpoint import save_model
 from .classifier import EVIDENCE, build_classifier, with_evidence
 from .datasets import TRAINING_PICTURES, PhantomSet
 from .fit_operation import fit_operation
@@ -121,7 +122,7 @@ def segmenter(
         build=lambda side: trainable_view(
             build_segmenter(side, weights=weights, range_penalty=_RANGE_PENALTY), len(cache.families)
         ),
-        loss={"logits": functools.partial(segmentation_loss, alarm=alarm), **_naming(cache)},
+        loss={"logits": functools.partial(segmentation_loss, alarm=alarm), **naming(cache)},
         batches=lambda epoch, side: SegmenterBatches(cache, training, p, side, seed, epoch, batch),
         validate=lambda model, side: segmenter_figures(model, cache, validation, p, side),
         schedule=Schedule(sides, learning_rate),
@@ -174,7 +175,7 @@ def classifier(
             len(lesion_kinds(cache)) + 1,
             len(cache.families),
         ),
-        loss={"logits": classification_loss, **dict.fromkeys(EVIDENCE, evidence_loss), **_naming(cache)},
+        loss={"logits": classification_loss, **dict.fromkeys(EVIDENCE, evidence_loss), **naming(cache)},
         batches=lambda epoch, side: ClassifierBatches(cache, regions, training, p, side, seed, epoch, batch),
         validate=lambda model, side: classifier_figures(model, cache, regions, validation, p, side),
         schedule=Schedule(sides, learning_rate),
@@ -213,7 +214,7 @@ def operation(data: Path, run: Path) -> None:
         say(f"validation {name:24} {value:.3f}")
 
 
-def _naming(cache: PictureCache) -> dict[str, Loss]:
+def naming(cache: PictureCache) -> dict[str, Loss]:
     """The loss of the head that names the family, where families are known."""
     return {FAMILY: family_loss} if cache.families else {}
 
@@ -259,10 +260,7 @@ def _load(run: Path, name: str) -> Any:
 
 def _save(model: Any, run: Path, name: str) -> None:
     """Write NAME.keras, without optimizer, and the command that made it."""
-    temporary = run / f".{name}.part.keras"
-    model.save(temporary)
-    os.replace(temporary, run / f"{name}.keras")
-    sync_folder(run)
+    save_model(model, run / f"{name}.keras")
     write_whole(run / f"{name}.command.txt", f"{typed()}\n".encode())
     say(f"{run / name}.keras: {model.count_params():,} parameters")
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from bonedge.edge.manifest import Preprocessing
-from bonedge.edge.records import Pixels
+from bonedge.models.checkpoint import save_model
 from bonedge.models.fit_operation import best_temperature
 from bonedge.models.fitting import Schedule, Task, fit
-from bonedge.models.losses import classification_loss, evidence_loss, family_loss
+from bonedge.models.losses import classification_loss, evidence_loss
+from bonedge.models.train import naming
 
 from .cost import Cost, cost
 from .examples import Examples, RegionBatches
@@ -27,7 +29,6 @@ from .results import Result, Store, plan
 from .rivals import (
     ARCHITECTURES,
     EVIDENCE,
-    FAMILY,
     IMAGENET_FILES,
     LOGITS,
     begin_from,
@@ -101,7 +102,7 @@ class Networks:
             loss={
                 LOGITS: classification_loss,
                 EVIDENCE: evidence_loss,
-                **({FAMILY: family_loss} if families else {}),
+                **naming(self.training.cache),
             },
             batches=lambda epoch, side: self.training.batches(
                 arm.shown, arm.augmented, self.chosen, self.p, side=side, seed=seed, epoch=epoch,
@@ -125,7 +126,7 @@ class Networks:
             start=arm.start.value,
             augmented=arm.augmented,
             seed=seed,
-            probabilities=softmax(logits, temperature).round(6).tolist(),
+            probabilities=softmax(logits.astype(np.float64) / temperature, axis=1).round(6).tolist(),
             seconds=round(seconds, 1),
             pictures_per_second=round(self.protocol.epochs * len(self.chosen) / seconds, 1),
             parameters=costs.parameters,
@@ -163,9 +164,7 @@ class Networks:
         )
         model, _ = self._fit(task)
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".part.keras")
-        model.save(temporary)
-        temporary.replace(file)
+        save_model(model, file)
         return file
 
     def _schedule(self, arm: Arm, epochs: int) -> Schedule:
@@ -191,13 +190,6 @@ class Networks:
     def _validation(self) -> NDArray[np.int64]:
         limbs = self.training.limbs
         return limbs[self.training.cache.validation[limbs]]
-
-
-def softmax(logits: Pixels, temperature: float) -> NDArray[np.float64]:
-    """float64 "n 3"."""
-    scaled = logits.astype(np.float64) / temperature
-    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)
 
 
 @remembered

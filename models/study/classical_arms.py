@@ -8,8 +8,6 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from bonedge.models.cache import PictureCache
-
 from .classical.features import Features
 from .classical.systems import SYSTEMS, Recipe
 from .examples import Examples
@@ -53,7 +51,7 @@ def classical_results(
                 if measured is None:
                     # Features do not depend on the seed: measured once for all of them, and counted for each.
                     begun = perf_counter()
-                    learned, asked = (_pictures(s.cache, i) for s, i in ((training, chosen), (test, test.limbs)))
+                    learned, asked = training.cache.picture[chosen], test.cache.picture[test.limbs]
                     features = recipe.system(processes).measure(learned)
                     seconds = perf_counter() - begun
                     measured = features, recipe.system(processes).measure(asked)
@@ -89,7 +87,3 @@ def _milliseconds(recipe: Recipe, pictures: NDArray[np.uint8]) -> float:
     begun = perf_counter()
     recipe.system().measure(pictures)
     return 1000 * (perf_counter() - begun) / len(pictures)
-
-
-def _pictures(cache: PictureCache, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return np.asarray(cache.picture[indices])

@@ -85,7 +85,8 @@ def command(
     }
     protocol = replace(_PROTOCOLS[name], **{key: value for key, value in given.items() if value})
     sets = _disjoint(PhantomSet(data), PhantomSet(test))
-    training, held_back = (_examples(one, folder / part, segmenter) for part, one in sets.items())
+    unet = _segmenter(segmenter)
+    training, held_back = (_examples(one, folder / part, unet) for part, one in sets.items())
     _unseen(segmenter, held_back.cache)
     trained = Networks(
         protocol, training, held_back, PREPROCESSING, folder, _identity(segmenter, *sets.values()), imagenet
@@ -133,18 +134,19 @@ def _disjoint(training: PhantomSet, test: PhantomSet) -> dict[str, PhantomSet]:
     return {"training": training, "test": test}
 
 
-def _examples(data: PhantomSet, folder: Path, segmenter: Path) -> Examples:
+def _segmenter(file: Path) -> Any:
     import keras
 
-    if not segmenter.is_file():
-        raise InvalidConfiguration(
-            f"--segmenter {segmenter}: there is no such file; `bonedge train segmenter` makes one"
-        )
+    if not file.is_file():
+        raise InvalidConfiguration(f"--segmenter {file}: there is no such file; `bonedge train segmenter` makes one")
+    return keras.models.load_model(file, compile=False)
+
+
+def _examples(data: PhantomSet, folder: Path, unet: Any) -> Examples:
     with progress_bar("preparing pictures") as advance:
         cache = open_cache(data, folder, PREPROCESSING, advance)
-    model = keras.models.load_model(segmenter, compile=False)
     with progress_bar("segmenting pictures") as advance:
-        found = predict_regions(model.predict_on_batch, cache, PREPROCESSING, advance)
+        found = predict_regions(unet.predict_on_batch, cache, PREPROCESSING, advance)
     regions = tuple(sorted({sample.region for sample in data.samples}))
     return Examples(cache, found, np.array([regions.index(s.region) for s in data.samples], np.int64), regions)
 

@@ -12,7 +12,7 @@ from bonedge.edge.crop import bone_region, lesion_region
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.records import BoundingBox, Pixels
 from bonedge.models.augmentation import GENTLE_CROP, UNCHANGED, WHOLE_PICTURE, augment
-from bonedge.models.batches import ClassifierBatches, Draw, lesion_kinds, square
+from bonedge.models.batches import ClassifierBatches, Draw, lesion_kinds, pictures_of_batch, square
 from bonedge.models.cache import OUT_OF_SCOPE, PictureCache
 from bonedge.models.regions import Regions, draw_region, jittered, piece_of_bone
 from bonedge.models.watching import classifier_logits
@@ -137,8 +137,7 @@ class RegionBatches:
 
     def batch(self, number: int) -> tuple[Pixels, dict[str, Pixels]]:
         """Inputs and targets of batch `number` of this epoch."""
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.indices)
-        chosen = np.resize(order, max(len(order), self.size))[number * self.size : (number + 1) * self.size]
+        chosen = pictures_of_batch(self.indices, self.seed, self.epoch, self.size, number)
         pictures = []
         for index in chosen:
             rng = np.random.default_rng((self.seed, self.epoch, int(index)))

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bonedge.edge.records import CLASSES
-from bonedge.models.metrics import VERDICTS, Counts, Weights, binary_f1, macro_f1
+from bonedge.models.metrics import Counts, Weights, binary_f1, macro_f1, share, weighted_confusion
 
 SPECIFICITY = 0.9
 """At which the sensitivity to tumours is given."""
@@ -86,28 +85,22 @@ def figure(measure: Measure, truths: NDArray[np.int64], probabilities: NDArray[n
 
 def accuracy(said: Said, weights: Weights) -> Figures:
     """Tumour or not, right."""
-    right = (said.verdicts > 0) == (said.truths > 0)
-    return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
+    return share((said.verdicts > 0) == (said.truths > 0), np.ones(len(said.truths), np.bool_), weights)
 
 
 def precision(said: Said, weights: Weights) -> Figures:
     """Of what is called a tumour, how much is one; 0 where nothing is."""
-    called = weights[:, said.verdicts > 0].sum(axis=1)
-    found = weights[:, (said.verdicts > 0) & (said.truths > 0)].sum(axis=1)
-    return np.asarray(found / np.maximum(called, 1), np.float64)
+    return share(said.truths > 0, said.verdicts > 0, weights)
 
 
 def recall(said: Said, weights: Weights) -> Figures:
     """Of the tumours, how many are called so."""
-    found = weights[:, (said.verdicts > 0) & (said.truths > 0)].sum(axis=1)
-    return np.asarray(found / np.maximum(weights[:, said.truths > 0].sum(axis=1), 1), np.float64)
+    return share(said.verdicts > 0, said.truths > 0, weights)
 
 
 def malignant_sensitivity(said: Said, weights: Weights) -> Figures:
     """Of the malignant tumours, how many are called malignant."""
-    malignant = said.truths == _MALIGNANT
-    found = weights[:, malignant & (said.verdicts == _MALIGNANT)].sum(axis=1)
-    return np.asarray(found / np.maximum(weights[:, malignant].sum(axis=1), 1), np.float64)
+    return share(said.verdicts == _MALIGNANT, said.truths == _MALIGNANT, weights)
 
 
 def auc(said: Said, weights: Weights) -> Figures:
@@ -142,9 +135,7 @@ def calibration_error(said: Said, weights: Weights) -> Figures:
 
 def _of_counts(of: Callable[[Counts], NDArray[np.float64]]) -> Measure:
     def measure(said: Said, weights: Weights) -> Figures:
-        cell = np.eye(len(CLASSES) * len(VERDICTS))[said.truths * len(VERDICTS) + said.verdicts]
-        counts = np.rint(weights @ cell).astype(np.int64).reshape(-1, len(CLASSES), len(VERDICTS))
-        return of(counts)
+        return of(weighted_confusion(said.truths, said.verdicts, weights))
 
     return measure
 

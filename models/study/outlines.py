@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from bonedge.edge.records import Mask
-from bonedge.models.metrics import NOTHING, RESAMPLES, Estimate, dice
+from bonedge.models.metrics import NOTHING, RESAMPLES, Estimate, dice, interval
 
 from .examples import Examples
 
@@ -63,5 +63,4 @@ def _estimate(values: list[float], middle: Callable[..., Any], rng: np.random.Ge
         return NOTHING
     columns: NDArray[np.float64] = np.array(values)
     drawn = middle(columns[rng.integers(len(columns), size=(RESAMPLES, len(columns)))], axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(float(middle(columns)), float(low), float(high))
+    return interval(float(middle(columns)), drawn)

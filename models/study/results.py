@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from bonedge.edge.files import write_whole
 
-FOLDER = "results"
-Probabilities = NDArray[np.float64]
-"""float64 "n 3": normal, benign, malignant."""
+_FOLDER = "results"
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         """Nothing is made yet."""
-        self._folder = folder / FOLDER
+        self._folder = folder / _FOLDER
 
     def get(self, name: str, plan: str) -> Result | None:
         """The finished result `name` of exactly this plan; None when there is none, or it is damaged."""

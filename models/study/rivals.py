@@ -1,6 +1,6 @@
 """The networks that are compared: each as its authors describe it up to the last convolution, then the same end.
 
-The same end: global average pooling, dropout, one dense layer. VGG16's own three dense layers hold 120 of its 138
+The same end: global average pooling, dropout, one dense layer. VGG16's own three dense layers hold 124 of its 138
 million weights and were made for a thousand classes.
 """
 
@@ -13,10 +13,11 @@ from typing import Any
 
 from bonedge.edge.records import CLASSES
 from bonedge.models.classifier import build_classifier
+from bonedge.models.segmenter import FAMILY
 from bonedge.models.transfer import transfer_weights
 
-LOGITS, EVIDENCE, FAMILY = "logits", "evidence", "family"
-"""Outputs of `with_heads`."""
+LOGITS, EVIDENCE = "logits", "evidence"
+"""Outputs of `with_heads`, beside `FAMILY`."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _sequential(side: int) -> Any:
 ARCHITECTURES = {
     "EfficientNetB0": Architecture(_efficientnet, 1e-3),
     "ResNet-50": Architecture(_resnet, 1e-3),
-    # Without batch normalisation: at 1e-3 it does not leave chance.
+    # It has no batch normalisation, and so is given smaller steps. Not tuned.
     "VGG16": Architecture(_vgg, 1e-4),
     "10-layer CNN": Architecture(_sequential, 1e-3),
 }
