@@ -96,7 +96,7 @@ REDUCED = Protocol(
     seeds=(1, 2, 3),
     every_combination=False,
 )
-"""For one machine and an afternoon. Shows the order of things, not what a network can do at its best."""
+"""Meant for one machine and 2.5 hours; not timed yet. Shows the order of things, not a network at its best."""
 FULL = Protocol(
     side=299,
     epochs=40,

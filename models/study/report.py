@@ -15,7 +15,7 @@ from bonedge.edge.page import as_svg, data_uri, plot_panels, render_page
 
 from .document import Document, Line
 from .figures import MEASURES, Figure
-from .protocol import Shown
+from .protocol import Shown, Start
 
 _SHORT = ("accuracy", "precision", "recall", "F1")
 """What the paper's table gives."""
@@ -130,16 +130,17 @@ def _accuracies(lines: Sequence[Line]) -> bytes:
 
 
 def _tradeoff(lines: Sequence[Line]) -> bytes:
-    """AUC over latency, of the networks on what the U-Net found."""
+    """AUC over latency, a point per network: on what the U-Net found, from scratch, augmented."""
     from matplotlib.ticker import ScalarFormatter
 
     figure, (axes,) = plot_panels(1, (7.2, 3.4))
     for one in lines:
-        if one.latency_ms is None or one.shown != Shown.SEGMENTED:
+        # Other starts have the same latency: their names would lie on top of each other.
+        if one.latency_ms is None or (one.shown, one.start) != (Shown.SEGMENTED, Start.SCRATCH) or not one.augmented:
             continue
         axes.plot(one.latency_ms, 100 * one.figures["AUC"].value, "o", color=_COLOURS[one.shown])
         axes.annotate(
-            f"{one.system}, {one.start}{'' if one.augmented else ', not augmented'}",
+            one.system,
             (one.latency_ms, 100 * one.figures["AUC"].value),
             textcoords="offset points",
             xytext=(6, -3),
