@@ -26,7 +26,7 @@ from .golden import with_golden_pictures
 from .ladder import RECIPES, Workshop
 from .passport import PASSPORT, as_file, passport_of
 from .progress import Steps
-from .refusal import refuse
+from .refusal import check_provable, refuse
 from .report import REPORT, report_page
 from .search import Bench, Climb, Judged, PairJudged, choose_pair
 from .trained import MODEL_CARD, TrainedPair
@@ -54,7 +54,8 @@ def convert(request: Request, steps: Steps) -> Conversion:
     Raises:
         InvalidConfiguration: models, sets or limits cannot be used.
         BundleRefused: the output folder holds something else than a bundle.
-        GateFailed: nothing passed the gates. No bundle is written; the evidence is, beside the output.
+        GateFailed: nothing passed the gates. No bundle is written; the evidence is, beside the output. Or nothing
+            could pass, whatever it was: then nothing is built and nothing written.
     """
     begun = perf_counter()
     check_destination(request.output)
@@ -161,6 +162,7 @@ def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, lis
         cache=request.cache, seed=request.seed, limbs_only=True,
     )  # fmt: skip
     check_disjoint(calibration, validation, seeds, trained.pictures)
+    check_provable(validation, request.limits)
     return calibration, validation, warnings
 
 

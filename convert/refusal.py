@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from bonedge.edge.errors import GateFailed
 from bonedge.edge.files import write_whole
+from bonedge.edge.records import CLASSES
 
+from .cases import CaseSet
 from .evidence import Evidence
-from .gates import GATES, GateResult, Ruling, title
+from .gates import GATES, GateResult, Outcome, Ruling, judge_gates, title
 from .passport import PASSPORT, as_file
 from .progress import verdict
 from .report import REPORT
@@ -22,6 +26,28 @@ _ADVICE = {
     Ruling.UNDECIDED: "give a larger --validation set (or --validation-count)",
     Ruling.NOT_MEASURABLE: "give a --validation set that holds such cases",
 }
+
+
+def check_provable(validation: CaseSet, limits: Mapping[str, float]) -> None:
+    """Refuse a set on which not even an unchanged pair would pass, before minutes are spent on candidates.
+
+    Raises:
+        GateFailed: the set holds too few cases for a gate, or none. Nothing is written.
+    """
+    right = np.eye(len(CLASSES), dtype=np.float32)
+    unchanged = [
+        Outcome(case.truth, case.truth, right[CLASSES.index(case.truth)], None if case.lesion is None else 1.0)
+        for case in validation.cases
+    ]
+    gate = _first_broken(judge_gates(unchanged, unchanged, limits))
+    if gate is None:
+        return
+    needed = "" if gate.cases_needed is None else f", at least {gate.cases_needed} would be needed"
+    raise GateFailed(
+        f"nothing was converted, for not even an unchanged pair would pass on the validation set ({validation.where}): "
+        f"it holds {gate.cases} cases for '{title(gate.name)}', where a loss of {gate.limit:g} is allowed{needed}. "
+        f"What to try: {_ADVICE[gate.ruling]}"
+    )
 
 
 def refuse(evidence: Evidence, passport: dict[str, Any], page: str) -> GateFailed:

@@ -104,20 +104,36 @@ def test_a_folder_that_holds_something_else_is_refused_before_any_work(pair_fold
     assert [path.name for path in (tmp_path / "letters").iterdir()] == ["to-mother.txt"]
 
 
-def test_nothing_is_shipped_that_was_not_proven(
+def test_too_few_pictures_are_refused_before_minutes_are_spent(
     pair_folder: Path, phantoms: dict[str, Path], tmp_path: Path, cache: Path
 ) -> None:
-    """If it failed, twelve pictures would be taken for a proof, and a clinic would run the result."""
+    """If it failed, twelve pictures would be taken for a proof, or a user would wait for what cannot pass."""
+    sets = [part for purpose, folder in phantoms.items() for part in (f"--{purpose}", folder)]
+    done = bonedge("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", cache, *sets)
+    assert done.returncode == 5
+    assert "Exporting" not in done.stderr
+    message = done.stderr.splitlines()[-1]
+    for word in ("nothing was converted", "holds 4 cases", "at least 200", "--validation"):
+        assert word in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_shipped_that_lost_too_much(
+    pair_folder: Path, phantoms: dict[str, Path], tmp_path: Path, cache: Path
+) -> None:
+    """If it failed, a bundle that lost more than was allowed would reach a clinic, or nobody would see why it did not.
+
+    No rounding passes where nothing may be lost: 16-bit weights move every probability a little.
+    """
     done = bonedge(
-        *("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", cache, "--slowest", "int8"),
+        *("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", cache, "--fp16", "--slowest", "fp16"),
         *("--calibration", phantoms["calibration"], "--validation", phantoms["validation"], "--format", "tflite"),
-        # Random weights outline nothing; what is left are the gates about shares.
-        *("--max-drop", "dice_median=1", "--max-drop", "dice_p10=1"),
+        *(part for gate in GATES for part in ("--max-drop", f"{gate.name}={int(gate.name != 'calibration_error')}")),
     )
     assert done.returncode == 5
     assert not (tmp_path / "bundle").exists()
     message = done.stderr.splitlines()[-1]
-    for word in ("no bundle was written", "too few to tell", "would be needed", "--validation"):
+    for word in ("no bundle was written", "calibration error went from", "What to try"):
         assert word in message
     evidence = tmp_path / "bundle-refused"
     passport = json.loads((evidence / "passport.json").read_text())
