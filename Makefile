@@ -11,6 +11,7 @@
 #   make compare-engines      inference by the runtimes' own benchmark tools beside ours, as a table in docs/comparisons
 #   make compare-decoding     large phantoms decoded whole and reduced, as a table in docs/comparisons
 #   make compare-orthanc      Orthanc with its Python plugin beside the daemon, as a table in docs/comparisons
+#   make compare-daemon       what the daemon costs, and how that grows, as a table in docs/comparisons
 #   make soak                 the daemon's proofs in full: hours, and as root also disks, mounts and systemd
 #   make soak-convert         models that collapse in int8 through the whole conversion: rescued or refused
 #   make install-system       the daemon as a systemd service on this machine, in /opt/bonedge (as root)
@@ -43,7 +44,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 # Side by side; what a file's tests share is made once, for a file stays with one worker.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test lint test-runtime test-tflite-runtime train study compare-quantizers compare-engines compare-decoding compare-orthanc soak soak-convert install-system uninstall-system \
+.PHONY: help demo test lint test-runtime test-tflite-runtime train study compare-quantizers compare-engines compare-decoding compare-orthanc compare-daemon soak soak-convert install-system uninstall-system \
 	clean check-python
 .DELETE_ON_ERROR:
 
@@ -146,6 +147,9 @@ compare-orthanc: $(FULL)/.stamp
 
 compare-engines: $(FULL)/.stamp
 	$(FULL)/bin/python docs/comparisons/engines.py
+
+compare-daemon: $(FULL)/.stamp
+	$(FULL)/bin/python docs/comparisons/daemon.py
 
 # BONEDGE_SOAK_SECONDS and BONEDGE_SOAK_KILLS shorten endurance and kills; PYTEST="-k power" picks a proof.
 soak: $(BARE)/.stamp

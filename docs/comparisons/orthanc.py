@@ -10,20 +10,19 @@ import argparse
 import json
 import os
 import random
-import signal
 import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pydicom
-from pydicom.uid import generate_uid
+from processes import PATIENCE, Watch, instances, kill, proportional_mb, results, tree, wait
 
 from bonedge.edge.bundle import open_bundle
 from bonedge.edge.machine import describe_machine
@@ -32,7 +31,6 @@ from bonedge.edge.trust import Trust
 
 _PLUGIN = "/usr/share/orthanc/plugins/libOrthancPython.so"
 _PORT = 14242
-_PATIENCE = 60.0
 
 
 class System(Protocol):
@@ -52,38 +50,6 @@ class System(Protocol):
 
     def hand_over(self, picture: Path) -> subprocess.Popen[bytes] | None:
         """Give it a picture. The sender, where there is one that is told whether the picture has arrived."""
-
-
-class Watch:
-    """`bonedge watch` over a folder; pictures are copied beside it and renamed in, as exports do."""
-
-    name = "bonedge watch"
-
-    def __init__(self, folder: Path, bundle: Path, engine: str, threads: int) -> None:
-        self.input, self.output, self.state = folder / "input", folder / "output", folder / "state"
-        for one in (self.input, self.output, self.state):
-            one.mkdir(parents=True)
-        self._journal = folder / "journal"
-        self._command = [_tool("bonedge"), "watch", "--input", str(self.input), "--output", str(self.output),
-                         "--state", str(self.state), "--bundle", str(bundle), "--engine", engine,
-                         "--threads", str(threads)]  # fmt: skip
-
-    def start(self) -> None:
-        with self._journal.open("wb") as journal:
-            self._process = subprocess.Popen(self._command, stdout=journal, stderr=journal)
-        if not _wait(lambda: '"event": "ready"' in self._journal.read_text()):
-            sys.exit(f"bonedge watch did not start: {self._journal.read_text()}")
-
-    def kill(self) -> None:
-        _kill(self._process)
-
-    def process_ids(self) -> list[int]:
-        return _tree(self._process.pid)
-
-    def hand_over(self, picture: Path) -> None:
-        part = self.input / f".{picture.name}.part"
-        part.write_bytes(picture.read_bytes())
-        part.rename(self.input / picture.name)
 
 
 class Orthanc:
@@ -123,16 +89,16 @@ class Orthanc:
             ["Orthanc", str(self._configuration)], env=self._environment, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while subprocess.run(["echoscu", "localhost", str(_PORT)], capture_output=True).returncode:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 sys.exit("Orthanc did not start")
 
     def kill(self) -> None:
-        _kill(self._process)
+        kill(self._process)
 
     def process_ids(self) -> list[int]:
-        return _tree(self._process.pid)
+        return tree(self._process.pid)
 
     def hand_over(self, picture: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -165,7 +131,7 @@ def main() -> None:
                 seconds = _one(one, next(pictures))
                 if number >= 0:
                     latencies[one.name].append(1000 * seconds)
-        memory = {one.name: sum(map(_proportional_mb, one.process_ids())) for one in systems}
+        memory = {one.name: sum(map(proportional_mb, one.process_ids())) for one in systems}
         connecting = statistics.median(_timed(["echoscu", "localhost", str(_PORT)]) for _ in range(10))
         endings = {one.name: _killed(one, pictures, given.kills, rng, latencies[one.name]) for one in systems}
         for one in systems:
@@ -175,29 +141,20 @@ def main() -> None:
 
 
 def _pictures(bundle: Path, folder: Path) -> Iterator[Path]:
-    """Without end: the bundle's golden pictures as DICOM as large as a film, each time another instance."""
+    """The bundle's golden pictures as DICOM as large as a film."""
     specimens = folder / "specimens"
     specimens.mkdir()
     datasets = [pydicom.dcmread(path) for path in write_specimens(open_bundle(bundle, Trust()), specimens)]
-    number = 0
-    while True:
-        dataset = datasets[number % len(datasets)]
-        dataset.PatientID, dataset.SeriesInstanceUID = "PHANTOM", dataset.StudyInstanceUID  # an archive wants them
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        path = folder / f"picture-{number:04d}.dcm"
-        dataset.save_as(path)
-        number += 1
-        yield path
-        path.unlink(missing_ok=True)
+    return instances(datasets, folder)
 
 
 def _one(system: System, picture: Path) -> float:
     """Seconds from handing a picture over to its result."""
-    before = _results(system)
+    before = results(system.output)
     begun = time.perf_counter()
     sender = system.hand_over(picture)
-    if not _wait(lambda: _results(system) > before):
-        sys.exit(f"{system.name} gave no result within {_PATIENCE:g} s")
+    if not wait(lambda: results(system.output) > before):
+        sys.exit(f"{system.name} gave no result within {PATIENCE:g} s")
     seconds = time.perf_counter() - begun
     if sender is not None:
         sender.wait()
@@ -210,60 +167,22 @@ def _killed(
     """What becomes of pictures while whose examination everything is killed, and started again."""
     counts = {"result": 0, "no result, the sender was told": 0, "no result, and nobody was told": 0}
     for _ in range(kills):
-        before = _results(system)
+        before = results(system.output)
         sender = system.hand_over(next(pictures))
         time.sleep(rng.uniform(0, statistics.median(usual_ms) / 1000))
         system.kill()
         told = sender is not None and sender.wait() != 0
         system.start()
         # Where the sender was told nothing more will come; elsewhere there is all the time that it may take.
-        done = _wait(lambda before=before: _results(system) > before, 5.0 if told else _PATIENCE)
+        done = wait(lambda before=before: results(system.output) > before, 5.0 if told else PATIENCE)
         counts["result" if done else f"no result, {'the sender was told' if told else 'and nobody was told'}"] += 1
     return counts
-
-
-def _results(system: System) -> int:
-    return sum(name.endswith(".json") for name in os.listdir(system.output))
-
-
-def _wait(done: Callable[[], bool], seconds: float = _PATIENCE) -> bool:
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.0005)
-    return True
 
 
 def _timed(command: list[str]) -> float:
     begun = time.perf_counter()
     subprocess.run(command, capture_output=True, check=True)
     return 1000 * (time.perf_counter() - begun)
-
-
-def _tool(name: str) -> str:
-    return str(Path(sys.executable).parent / name)
-
-
-def _tree(process_id: int) -> list[int]:
-    """A process and its descendants."""
-    found = [process_id]
-    for one in found:
-        for task in Path(f"/proc/{one}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
-def _proportional_mb(process_id: int) -> float:
-    """Memory of a process, shared pages in shares."""
-    rollup = Path(f"/proc/{process_id}/smaps_rollup").read_text()
-    return next(int(line.split()[1]) / 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    for one in _tree(process.pid):
-        os.kill(one, signal.SIGKILL)
-    process.wait()
 
 
 def _page(

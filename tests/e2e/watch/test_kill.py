@@ -116,7 +116,7 @@ def test_death_at_random_times(
         if turn % scale(1, 20) == 0:
             check_visible(watch)
     watch.start()
-    watch.wait(lambda: len(watch.seen()) == count, 300)
+    watch.wait(lambda: watch.rows("SELECT count(*) FROM seen") == [(count,)], scale(300, 3600))
     assert watch.stop() == 0
     check_all(watch, count)
     assert max(recoveries, default=0) < RECOVERY_SECONDS
