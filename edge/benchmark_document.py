@@ -52,6 +52,8 @@ class Result:
     """By number of workers."""
     disagreements: tuple[str, ...]
     """With the bundle's golden answers: such a setting must not be used."""
+    load_kept_ms: float | None = None
+    """`load_ms` when what was compiled has been kept from an earlier start; None where nothing is compiled."""
 
     @property
     def setting(self) -> str:
@@ -111,6 +113,7 @@ def result_of(runs: Runs, starts: tuple[ColdStart, ...], pictures_per_second: Ma
         threads=runs.setting.threads,
         precision=runs.precision,
         load_ms=runs.load_ms,
+        load_kept_ms=runs.load_kept_ms,
         end_to_end=_measured(runs.end_to_end, runs.stolen),
         inference=_measured(runs.inference, runs.stolen),
         stages={name: latency(_all(rounds)) for name, rounds in runs.stages.items()},

@@ -43,12 +43,14 @@ def print_document(document: Document) -> None:
         table.add_row(one.setting, *medians, f"{one.inference.latency.p50:.1f}", _remark(one.inference))
     console.print(table)
     table = Table(box=box.SIMPLE_HEAD, title="A fresh process", title_justify="left")
-    for heading in ("engine", "loading the networks, ms", "start to verdict, s", "of CPU, s", "peak memory, MB"):
+    loading = ("loading the networks, ms", "compiled before, ms")
+    for heading in ("engine", *loading, "start to verdict, s", "of CPU, s", "peak memory, MB"):
         table.add_column(heading, justify="left" if heading == "engine" else "right")
     for one in document.results:
         cold = sorted(one.cold_starts, key=lambda start: start.wall_seconds)[len(one.cold_starts) // 2]
         figures = (f"{cold.wall_seconds:.2f}", f"{cold.processor_seconds:.2f}", f"{cold.peak_memory_mb:.0f}")
-        table.add_row(one.setting, f"{one.load_ms:.0f}", *figures)
+        kept = DASH if one.load_kept_ms is None else f"{one.load_kept_ms:.0f}"
+        table.add_row(one.setting, f"{one.load_ms:.0f}", kept, *figures)
     console.print(table)
     for one in document.results:
         for measured, what in ((one.end_to_end, "end to end"), (one.inference, "the networks alone")):

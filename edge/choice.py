@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -36,6 +37,8 @@ _AS_GOOD = 0.03
 """A median within this share of the best is as good; then the engine that starts sooner is taken."""
 _GPU_DRIVER = Path("/usr/lib/x86_64-linux-gnu/intel-opencl/libigdrcl.so")
 _FORMAT = 1
+_COMPILED = "compiled"
+"""Folder for compiled models, beside the choices."""
 
 Loader = Callable[[Bundle, EngineName, str, int | None], Networks]
 Inputs = tuple[Pixels, Pixels]
@@ -84,21 +87,22 @@ def load_chosen(
         engine: "auto", or a name, which is taken as it is.
         device: CPU, GPU or AUTO; on another than the CPU there is only one engine.
         threads: of the CPU.
-        folder: where choices are remembered.
+        folder: where choices are remembered, and what was compiled.
         make: measure when none is remembered; else the first engine that loads is taken.
 
     Raises:
         BundleRefused: nothing can be loaded, or nothing that answers rightly.
     """
+    loader = partial(load, compiled=folder / _COMPILED)
     if engine != "auto" or device != "CPU":
-        return load(bundle, engine, device, threads)
+        return loader(bundle, engine, device, threads)
     choice = remembered(bundle, threads, folder)
     if choice is not None:
         with contextlib.suppress(EngineUnavailable):
-            return load(bundle, choice.engine, choice.device, threads)
+            return loader(bundle, choice.engine, choice.device, threads)
     if not make or not any(one.golden for one in bundle.manifest.networks):
-        return load(bundle, threads=threads)
-    networks, made = choose(bundle, threads, devices())
+        return loader(bundle, threads=threads)
+    networks, made = choose(bundle, threads, devices(), loader)
     remember(made, bundle, threads, folder)
     return networks
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from .bundle import Bundle
 from .choice import Inputs, infer, network_inputs
 from .decode import Decoder
-from .engines import load
+from .engines import Networks, load
 from .golden import disagreements
 from .machine import ProcessorTime, energy_joules
 from .manifest import EngineName
@@ -50,7 +51,9 @@ class Runs:
     setting: Setting
     precision: str
     load_ms: float
-    """From the bundle in memory to networks that are ready."""
+    """From the bundle in memory to networks that are ready, nothing being kept from earlier starts."""
+    load_kept_ms: float | None
+    """The same when what was compiled has been kept; None where nothing is compiled."""
     disagreements: tuple[str, ...]
     """With the bundle's golden answers; empty is good."""
     end_to_end: Rounds = field(default_factory=list)
@@ -104,11 +107,9 @@ def measure(
     pipelines: list[Pipeline] = []
     with Decoder() as decoder:
         for setting in settings:
-            begun = perf_counter()
-            networks = load(bundle, setting.engine, setting.device, setting.threads)
-            loaded = 1000 * (perf_counter() - begun)
+            networks, loaded, kept = _loaded(bundle, setting, scratch)
             off = tuple(disagreements(bundle, networks))
-            found.append(Runs(setting, networks.description.precision, loaded, off))
+            found.append(Runs(setting, networks.description.precision, loaded, kept, off))
             pipelines.append(Pipeline(bundle, networks))
         inputs = network_inputs(pipelines[0], decoder.decode(pictures[0], pipelines[0].working_px))
         for pipeline in pipelines:
@@ -159,6 +160,21 @@ def throughput(
 
     with ThreadPoolExecutor(workers) as pool:
         return sum(done / taken for done, taken in pool.map(work, range(workers)))
+
+
+def _loaded(bundle: Bundle, setting: Setting, scratch: Path) -> tuple[Networks, float, float | None]:
+    """The networks, and milliseconds as `Runs.load_ms` and `Runs.load_kept_ms` have them."""
+    begun = perf_counter()
+    networks = load(bundle, setting.engine, setting.device, setting.threads)
+    loaded = 1000 * (perf_counter() - begun)
+    with TemporaryDirectory(dir=scratch) as folder:
+        compiled = Path(folder) / "compiled"
+        load(bundle, setting.engine, setting.device, setting.threads, compiled=compiled)
+        if not compiled.exists():
+            return networks, loaded, None
+        begun = perf_counter()
+        networks = load(bundle, setting.engine, setting.device, setting.threads, compiled=compiled)
+        return networks, loaded, 1000 * (perf_counter() - begun)
 
 
 def _one_round(

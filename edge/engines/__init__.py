@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Literal
 
 from ..bundle import Bundle
@@ -11,6 +12,7 @@ from ..manifest import EngineName
 from ..manifest import Networks as NetworkFiles
 from ..records import EngineDescription
 from . import openvino, tflite
+from .compiled import CompiledModels
 from .networks import LoadedNetwork, Networks, pair
 
 __all__ = ["DEVICES", "ENGINES", "Networks", "load", "usual_threads"]
@@ -27,17 +29,21 @@ def load(
     engine: Literal["auto"] | EngineName = "auto",
     device: str = "CPU",
     threads: int | None = None,
+    *,
+    compiled: Path | None = None,
 ) -> Networks:
     """Make the bundle's networks ready to run.
 
-    `auto` takes tflite where it loads, else openvino: TensorFlow Lite starts in milliseconds, OpenVINO compiles for
-    half a second and more, and their speeds are alike after that. On another device than the CPU, `auto` is openvino.
+    `auto` takes tflite where it loads, else openvino: TensorFlow Lite starts in milliseconds, OpenVINO compiles for a
+    second or two when it has not before, and their speeds are alike after that. On another device than the CPU, `auto`
+    is openvino.
 
     Args:
         bundle: checked and in memory.
         engine: "auto", "tflite" or "openvino".
         device: one of `DEVICES`; tflite runs on the CPU only.
         threads: of the CPU; by default the processors that this process may use, at most 4.
+        compiled: folder in which what OpenVINO compiled is kept from one start to the next; None keeps nothing.
 
     Raises:
         EngineUnavailable: the bundle holds no such networks, or no runtime here can load them; says why for each.
@@ -59,7 +65,7 @@ def load(
             reasons.append(f"the bundle holds no {name} networks")
             continue
         try:
-            return _load(bundle, held[name], device, threads)
+            return _load(bundle, held[name], device, threads, compiled)
         except EngineUnavailable as error:
             reasons.append(str(error))
     raise EngineUnavailable(f"bundle {bundle.folder} cannot be run: {'; '.join(reasons)}")
@@ -70,15 +76,17 @@ def usual_threads() -> int:
     return min(_THREADS_CAP, len(os.sched_getaffinity(0)))
 
 
-def _load(bundle: Bundle, files: NetworkFiles, device: str, threads: int) -> Networks:
+def _load(bundle: Bundle, files: NetworkFiles, device: str, threads: int, compiled: Path | None) -> Networks:
     if files.engine == "tflite" and device != "CPU":
         raise EngineUnavailable(f"tflite does not run on {device}; use --device CPU or --engine openvino")
+
+    kept = None if compiled is None else CompiledModels(compiled)
 
     def network(names: tuple[str, ...]) -> LoadedNetwork:
         contents = [bundle.contents[name] for name in names]
         if files.engine == "tflite":
             return tflite.load(names[0], contents[0], threads)
-        return openvino.load(names[0], contents[0], contents[1], device, threads)
+        return openvino.load(names[0], contents[0], contents[1], device, threads, kept)
 
     preprocessing = bundle.manifest.preprocessing
     return pair(

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from ..errors import BundleRefused, EngineUnavailable
+from ..machine import describe_machine
 from ..offline import shut_off_telemetry
 from ..records import Pixels
+from .compiled import CompiledModels
 from .networks import LoadedNetwork
 
 
-def load(name: str, model: bytes, weights: bytes, device: str, threads: int) -> LoadedNetwork:
+def load(
+    name: str, model: bytes, weights: bytes, device: str, threads: int, compiled_models: CompiledModels | None = None
+) -> LoadedNetwork:
     """Compile a model from memory.
 
     Args:
@@ -21,12 +27,37 @@ def load(name: str, model: bytes, weights: bytes, device: str, threads: int) -> 
         weights: the .bin file.
         device: CPU, GPU or AUTO.
         threads: of the CPU, at least 1; other devices ignore it.
+        compiled_models: what earlier starts compiled for the CPU; None compiles anew.
 
     Raises:
         BundleRefused: the bytes are no OpenVINO model.
         EngineUnavailable: openvino is not installed, or the device is missing or cannot run this model.
     """
     core = _core()
+    if compiled_models is None or device != "CPU":
+        return _network(_compile(core, name, model, weights, device, threads))
+    machine = describe_machine()
+    about = json.dumps([settings(device, threads), machine.runtimes, machine.processor, machine.flags])
+    grounds = (model, weights, about.encode())
+    compiled = _read_back(core, compiled_models.find(grounds), device, threads)
+    if compiled is None:
+        compiled = _compile(core, name, model, weights, device, threads)
+        compiled_models.keep(grounds, compiled.export_model().getvalue())
+    return _network(compiled)
+
+
+def _read_back(core: Any, compiled: bytes | None, device: str, threads: int) -> Any:
+    """None where there is nothing, or where this runtime does not take it."""
+    if compiled is None:
+        return None
+    try:
+        return core.import_model(BytesIO(compiled), device, settings(device, threads))
+    except RuntimeError:
+        return None
+
+
+def _compile(core: Any, name: str, model: bytes, weights: bytes, device: str, threads: int) -> Any:
+    """Raises as `load` does."""
     try:
         read = core.read_model(model=model, weights=weights)
     except RuntimeError as error:
@@ -36,13 +67,11 @@ def load(name: str, model: bytes, weights: bytes, device: str, threads: int) -> 
     if len(read.inputs) != 1 or any(port.get_partial_shape().is_dynamic for port in (*read.inputs, *read.outputs)):
         raise BundleRefused(f"{name} needs one input and fixed shapes to be run here; convert the bundle again")
     try:
-        compiled = core.compile_model(read, device, settings(device, threads))
-        request = compiled.create_infer_request()
+        return core.compile_model(read, device, settings(device, threads))
     except RuntimeError as error:
         raise EngineUnavailable(
             f"OpenVINO cannot run {name} on {device} ({_first_line(error)}); use --device CPU or --engine tflite"
         ) from error
-    return _network(compiled, request)
 
 
 def settings(device: str, threads: int) -> dict[str, Any]:
@@ -68,7 +97,9 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _network(compiled: Any, request: Any) -> LoadedNetwork:
+def _network(compiled: Any) -> LoadedNetwork:
+    request = compiled.create_infer_request()
+
     def run(pixels: Pixels) -> list[Pixels]:
         results = request.infer([np.ascontiguousarray(pixels)], share_inputs=True)
         # Copied: the results are views of buffers that the next call overwrites.

@@ -117,7 +117,7 @@ def test_predict_measures_nothing_but_heeds_what_was_measured(
     _, made = choose(bundle, 1, BOTH[:1])
     monkeypatch.setattr(choices, "choose", lambda *_: pytest.fail("measured"))
     load_chosen(bundle, "auto", "CPU", 1, folder=tmp_path, make=False)
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.glob("engine-*"))
     remember(made, bundle, 1, tmp_path)
     assert remembered(bundle, 1, tmp_path) == made
     assert load_chosen(bundle, "auto", "CPU", 1, folder=tmp_path, make=False).description.name == made.engine
@@ -127,7 +127,7 @@ def test_a_damaged_memory_is_no_memory(bundle: Bundle, tmp_path: Path) -> None:
     """If it failed, half a file would stop the service."""
     _, made = choose(bundle, 1, BOTH[:1])
     remember(made, bundle, 1, tmp_path)
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("engine-*")
     file.write_text("{")
     assert remembered(bundle, 1, tmp_path) is None
 
@@ -136,4 +136,4 @@ def test_a_bundle_without_golden_pictures_is_loaded_as_before(tiny_bundle: Path,
     """If it failed, older bundles could not be used with auto."""
     networks = load_chosen(Bundle.open(tiny_bundle), "auto", "CPU", 1, folder=tmp_path, make=True)
     assert networks.description.name == "openvino"
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.glob("engine-*"))

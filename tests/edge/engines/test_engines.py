@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from bonedge.edge.bundle import Bundle
 from bonedge.edge.engines import load, openvino, tflite
 from bonedge.edge.errors import BundleRefused, EngineUnavailable, InvalidConfiguration
+from bonedge.edge.machine import describe_machine
 from bonedge.edge.manifest import Manifest, Preprocessing
 from bonedge.edge.records import EngineDescription
 
@@ -59,6 +62,94 @@ def test_may_be_called_from_several_threads(both: Bundle, engine: Any, expected:
         answers = list(pool.map(networks.classify, pictures))
     for pixels, answer in zip(pictures, answers, strict=True):
         np.testing.assert_allclose(answer, expected["logits"](pixels), atol=1e-4)
+
+
+def test_what_was_compiled_is_kept_and_answers_the_same(
+    both: Bundle, picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each start would compile for seconds, or a start after the first would give other verdicts."""
+    folder = tmp_path / "compiled"
+    first = load(both, "openvino", threads=1, compiled=folder)
+    assert len(list(folder.iterdir())) == 2
+    monkeypatch.setattr(openvino, "_compile", lambda *_: pytest.fail("compiled again"))
+    again = load(both, "openvino", threads=1, compiled=folder)
+    for one, other in zip(first.segment(picture(1)), again.segment(picture(1)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(first.classify(picture(3)), again.classify(picture(3)))
+
+
+@pytest.mark.parametrize("change", ["a flipped byte", "cut short", "of another runtime"])
+def test_what_was_kept_and_is_damaged_is_compiled_again(
+    both: Bundle, expected: Expected, picture: Picture, tmp_path: Path, change: str
+) -> None:
+    """Half a file after a power cut, or an update of OpenVINO, would stop the service or change its verdicts."""
+    load(both, "openvino", threads=1, compiled=tmp_path / "compiled")
+    sound = {path: path.read_bytes() for path in (tmp_path / "compiled").iterdir()}
+    for path, content in sound.items():
+        if change == "a flipped byte":
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        elif change == "cut short":
+            path.write_bytes(content[: len(content) // 2])
+        else:
+            foreign = b"another format"
+            path.write_bytes(hashlib.sha256(foreign).digest() + foreign)
+    networks = load(both, "openvino", threads=1, compiled=tmp_path / "compiled")
+    np.testing.assert_allclose(networks.classify(picture(3)), expected["logits"](picture(3)), atol=1e-5)
+    assert {
+        path for path in sound if path.read_bytes()[:32] != hashlib.sha256(path.read_bytes()[32:]).digest()
+    } == set()
+    assert all(b"another format" not in path.read_bytes() for path in sound)
+
+
+def test_another_model_number_of_threads_or_machine_is_compiled_for_itself(
+    both: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The networks of an older bundle would go on giving the verdicts, or code of another processor would run."""
+    folder = tmp_path / "compiled"
+    load(both, "openvino", threads=1, compiled=folder)
+    load(both, "openvino", threads=2, compiled=folder)
+    assert len(list(folder.iterdir())) == 4
+    machine = replace(describe_machine(), flags=("none",))
+    monkeypatch.setattr(openvino, "describe_machine", lambda: machine)
+    load(both, "openvino", threads=1, compiled=folder)
+    assert len(list(folder.iterdir())) == 6
+    files = next(one for one in both.manifest.networks if one.engine == "openvino")
+    name = files.classifier[0]
+    changed = replace(both, contents=MappingProxyType({**both.contents, name: both.contents[name] + b"\n"}))
+    load(changed, "openvino", threads=1, compiled=folder)
+    assert len(list(folder.iterdir())) == 7
+
+
+def test_kept_models_are_few(both: Bundle, tmp_path: Path) -> None:
+    """Years of updates would fill the disk."""
+    for threads in range(1, 8):
+        load(both, "openvino", threads=threads, compiled=tmp_path / "compiled")
+    assert len(list((tmp_path / "compiled").iterdir())) == 8
+
+
+def test_a_folder_that_others_may_write_to_is_not_trusted(
+    both: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody on the workstation could have the runtime parse bytes of theirs, or give it another network."""
+    folder = tmp_path / "compiled"
+    load(both, "openvino", threads=1, compiled=folder)
+    folder.chmod(0o777)
+    compiled = []
+    compile_ = openvino._compile
+    monkeypatch.setattr(openvino, "_compile", lambda *given: compiled.append(given) or compile_(*given))
+    load(both, "openvino", threads=1, compiled=folder)
+    assert len(compiled) == 2
+    folder.chmod(0o700)
+    elsewhere = folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(elsewhere)
+    load(both, "openvino", threads=1, compiled=folder)
+    assert len(compiled) == 4
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_each_time(both: Bundle, tmp_path: Path) -> None:
+    """A full or read-only disk would keep pictures from being read."""
+    (tmp_path / "file").write_bytes(b"")
+    assert load(both, "openvino", threads=1, compiled=tmp_path / "file" / "compiled").description.name == "openvino"
 
 
 @engines
