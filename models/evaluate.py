@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,9 @@ from bonedge.edge.pipeline import Pipeline
 from bonedge.edge.records import CLASSES, NOTICE, Label, Mask
 from bonedge.edge.trust import Trust
 
-from .metrics import VERDICTS, binary, confusion, dice, segmentation, three_class, wilson
-
-_RESAMPLING_ENTROPY = 0xE7A1
-_TABLE_WIDTH = 110
+from .evaluation import Outcome, risk_coverage, slices, summarise
+from .evaluation_tables import print_tables
+from .metrics import dice, wilson
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,10 @@ class Sample:
     index: int
     truth: Label
     regime: Regime
+    region: str
     family: str
+    signs: dict[str, str]
+    """Of the lesion and of the picture, as `Outcome.signs`."""
     content: bytes
     """A DICOM file."""
     rows: int
@@ -52,21 +54,6 @@ class Sample:
         """bool "rows columns"."""
         bits = np.unpackbits(self.packed_mask, count=self.rows * self.columns)
         return bits.reshape(self.rows, self.columns).astype(np.bool_)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One phantom's verdict: a line of the file that `--verdicts` writes."""
-
-    seed: int
-    index: int
-    truth: Label
-    regime: Regime
-    family: str
-    verdict: Label
-    probabilities: dict[str, float]
-    dice: float | None
-    """Of the outline on the original grid; 0 for a missed lesion, None where there is no lesion to find."""
 
 
 @click.command("evaluate")
@@ -123,6 +110,8 @@ def command(
             regime.value: summarise([outcome for outcome in outcomes if outcome.regime is regime], seed)
             for regime in Regime
         },
+        "slices": [asdict(one) for one in slices(outcomes)],
+        "risk_coverage": [asdict(one) for one in risk_coverage(outcomes, bundle.manifest.decision.tumour_threshold)],
     }
     if compare is not None and other is not None:
         document["compared"] = {"with": click.format_filename(compare), **agreement(outcomes, other)}
@@ -131,7 +120,7 @@ def command(
     if as_json:
         click.echo(json.dumps(document))
     else:
-        _print_tables(document)
+        print_tables(document)
 
 
 def examine(pipeline: Pipeline, seed: int, count: int, jobs: int | None = None) -> list[Outcome]:
@@ -146,7 +135,9 @@ def examine(pipeline: Pipeline, seed: int, count: int, jobs: int | None = None) 
                 index=sample.index,
                 truth=sample.truth,
                 regime=sample.regime,
+                region=sample.region,
                 family=sample.family,
+                signs=sample.signs,
                 verdict=examination.verdict.label,
                 probabilities={label.value: value for label, value in examination.verdict.probabilities.items()},
                 dice=dice(examination.segmentation.mask, truth) if truth.any() else None,
@@ -164,35 +155,14 @@ def simulate(seed: int, index: int) -> Sample:
         index=index,
         truth=label,
         regime=regime,
+        region=phantom.region.value,
         family=phantom.family,
+        signs=phantom.semiology | phantom.rendering,
         content=as_dicom(phantom, encoding_rng(seed, index)),
         rows=phantom.pixels.shape[0],
         columns=phantom.pixels.shape[1],
         packed_mask=np.packbits(phantom.lesion_mask),
     )
-
-
-def summarise(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
-    """binary, three_class, segmentation, abstained and confusion of the outcomes; `seed` fixes the resampling."""
-    rng = np.random.default_rng((_RESAMPLING_ENTROPY, seed))
-    counts = confusion(
-        np.array([CLASSES.index(outcome.truth) for outcome in outcomes], np.int64),
-        np.array([VERDICTS.index(outcome.verdict) for outcome in outcomes], np.int64),
-    )
-    dices = np.array([outcome.dice for outcome in outcomes if outcome.dice is not None], np.float64)
-    figures = {
-        "binary": binary(counts, rng),
-        "three_class": three_class(counts, rng),
-        "segmentation": segmentation(dices, rng),
-    }
-    return {
-        **{part: {name: asdict(figure) for name, figure in group.items()} for part, group in figures.items()},
-        "abstained": asdict(wilson(int(counts[:, -1].sum()), int(counts.sum()))),
-        "confusion": {
-            truth.value: {verdict.value: int(count) for verdict, count in zip(VERDICTS, row, strict=True)}
-            for truth, row in zip(CLASSES, counts, strict=True)
-        },
-    }
 
 
 def agreement(outcomes: Iterable[Outcome], other: dict[int, Label]) -> dict[str, Any]:
@@ -229,46 +199,3 @@ def _write_verdicts(path: Path, outcomes: Iterable[Outcome]) -> None:
         write_whole(path, "".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes).encode())
     except OSError as error:
         raise InvalidConfiguration(f"{path}: cannot be written ({error.strerror}); give another --verdicts") from error
-
-
-def _print_tables(document: dict[str, Any]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    bundle, engine = document["bundle"], document["engine"]
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=f"{bundle['name']} {bundle['version']} ({engine['name']} {engine['precision']} on {engine['device']}), "
-        f"{document['phantoms']} phantoms of seed {document['seed']}",
-    )
-    parts = {"all": document, **document["regimes"]}
-    table.add_column("% (95 % interval)", no_wrap=True)
-    for part in parts:
-        table.add_column(part, justify="right", no_wrap=True)
-    for group in ("binary", "three_class", "segmentation"):
-        for name in document[group]:
-            cells = (_shown(part[group][name]) for part in parts.values())
-            table.add_row(name.replace("_", " "), *cells)
-    table.add_row("abstained", *(_shown(part["abstained"]) for part in parts.values()))
-    truths = Table(box=box.SIMPLE_HEAD)
-    for heading in ("truth \\ verdict", *(verdict.value for verdict in VERDICTS)):
-        truths.add_column(heading, justify="left" if "truth" in heading else "right")
-    for truth, row in document["confusion"].items():
-        truths.add_row(truth, *map(str, row.values()))
-    console = Console(highlight=False)
-    # In a pipe the width is unknown: wide enough for whole figures.
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(table)
-    console.print(truths)
-    if "compared" in document:
-        compared = document["compared"]
-        console.print(f"Same verdict as {compared['with']}: {_shown(compared['agreement'])}", markup=False)
-    console.print(NOTICE, markup=False, style="dim")
-
-
-def _shown(figure: dict[str, float | None]) -> str:
-    value, low, high = figure["value"], figure["low"], figure["high"]
-    if value is None or low is None or high is None:
-        return "-"
-    return f"{100 * value:.1f} ({100 * low:.1f}-{100 * high:.1f})"

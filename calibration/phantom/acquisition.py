@@ -18,6 +18,10 @@ from .records import Phantom, Scene
 
 _FLOOR = 1e-4
 """Smallest relative exposure that a plate tells from nothing: four decades of latitude."""
+_SOFT, _HARD = 4.6, 6.1
+"""Gradients that part the drawn ones in three."""
+_STRONG = 0.5
+"""Boost of any structure from which on edges look drawn."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,13 @@ class Console:
     def plain(cls) -> Console:
         """The middle of everything, no edge enhancement."""
         return cls(0.05, 0.995, 0.8, 1.03, 5.0, 0.48, 0.0, 1.0, (0.0, 0.0, 0.0))
+
+    @property
+    def manner(self) -> dict[str, str]:
+        """Contrast and edge enhancement in words, in three parts of the range that `draw` knows."""
+        contrast = "soft" if self.gradient < _SOFT else "hard" if self.gradient > _HARD else "medium"
+        enhanced = "none" if not any(self.detail) else "strong" if max(self.detail) > _STRONG else "mild"
+        return {"contrast": contrast, "edge enhancement": enhanced}
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Console:
@@ -91,13 +102,15 @@ def acquire(scene: Scene, rng: np.random.Generator, *, plain: bool = False) -> P
     signal *= letters
     signal *= _plate_artefacts(signal.shape, rng)
     signal = _close(signal, blades, rng)
-    pixels = _develop(signal, (blades > 0.99) & (letters > 0.99), Console.draw(rng))
-    border = _border(rng)
+    console = Console.draw(rng)
+    pixels = _develop(signal, (blades > 0.99) & (letters > 0.99), console)
+    kind, border = _border(rng)
     if border is not None:
         pixels = np.where(blades > rng.uniform(0.2, 0.6), pixels, np.float32(border)).astype(np.float32)
     if rng.random() < 0.3:
         pixels = _burn_in(pixels, scene, rng)
-    return _tilt(scene, pixels, field, 0.0 if border is None else border, rng)
+    phantom = _tilt(scene, pixels, field, 0.0 if border is None else border, rng)
+    return replace(phantom, rendering=console.manner | {"border": kind})
 
 
 def _phantom(scene: Scene, pixels: Pixels, lesion_mask: Mask, bone_mask: Mask) -> Phantom:
@@ -280,10 +293,10 @@ def _sigmoid(ranged: Pixels, console: Console) -> Pixels:
     return np.asarray(console.black + (console.white - console.black) * grey, np.float32)
 
 
-def _border(rng: np.random.Generator) -> float | None:
-    """Grey of the electronic shutter over the blades' shadow; None leaves the shadow as it was read."""
-    kind = rng.choice(["read", "black", "white", "grey"], p=[0.4, 0.4, 0.16, 0.04])
-    return {"read": None, "black": 0.0, "white": 1.0, "grey": float(rng.uniform(0.1, 0.6))}[str(kind)]
+def _border(rng: np.random.Generator) -> tuple[str, float | None]:
+    """Kind and grey of the electronic shutter over the blades' shadow; None leaves the shadow as it was read."""
+    kind = str(rng.choice(["read", "black", "white", "grey"], p=[0.4, 0.4, 0.16, 0.04]))
+    return kind, {"read": None, "black": 0.0, "white": 1.0, "grey": float(rng.uniform(0.1, 0.6))}[kind]
 
 
 def _burn_in(pixels: Pixels, scene: Scene, rng: np.random.Generator) -> Pixels:

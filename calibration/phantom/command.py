@@ -141,6 +141,7 @@ def _described(phantom: Phantom, seed: int, index: int, file: str, name: str) ->
         "family": phantom.family,
         "regime": phantom.regime.value,
         "semiology": phantom.semiology,
+        "rendering": phantom.rendering,
         "spacing_mm": phantom.spacing_mm,
         "seed": seed,
         "index": index,

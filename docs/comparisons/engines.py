@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bonedge.edge.engines import usual_threads
+
 NETWORKS = ("segmenter", "classifier")
 _AGREEMENT = 0.10
 
@@ -48,7 +50,7 @@ def main() -> None:
         rows.append(
             f"| {engine} | {mine:.2f} | {tool} | {other:.2f} | {mine / other:.2f} | {'yes' if agrees else 'no'} |"
         )
-    given.output.write_text(_page(rows, given, machine))
+    given.output.write_text(_page([*rows, "", *_sweep(given.bundle, given.seconds)], given, machine))
     print(given.output.read_text())
 
 
@@ -57,6 +59,28 @@ def _bonedge(bundle: Path, engine: str, threads: int, seconds: int) -> dict[str,
     command = ["benchmark", "--bundle", str(bundle), "--engine", engine, "--threads", str(threads)]
     document: dict[str, Any] = json.loads(_run("bonedge", *command, "--duration", str(seconds), "--json"))
     return document
+
+
+def _sweep(bundle: Path, seconds: int) -> list[str]:
+    """Every engine and number of threads, and where among them `--engine auto` is."""
+    choice = json.loads(_run("bonedge", "benchmark", "--bundle", str(bundle), "--explain", "--json"))
+    counts = range(1, usual_threads() + 1)
+    command = ["benchmark", "--bundle", str(bundle), "--threads", ",".join(map(str, counts)), "--json"]
+    results = json.loads(_run("bonedge", *command, "--duration", str(8 * seconds * len(counts))))["results"]
+    medians = {(one["engine"], one["threads"]): one["inference"]["latency"]["p50"] for one in results}
+    auto = (choice["engine"], usual_threads())
+    lines = [
+        f"| {engine} | {threads} | {median:.2f} | {'`--engine auto`' if (engine, threads) == auto else ''} |"
+        for (engine, threads), median in sorted(medians.items(), key=lambda item: item[1])
+    ]
+    return [
+        f"`--engine auto` is {auto[0]} with {auto[1]} threads, {medians[auto] / min(medians.values()):.2f} times the "
+        "best of every engine and number of threads, measured in turns:",
+        "",
+        "| Engine | Threads | Both networks, p50 ms | |",
+        "|---|---|---|---|",
+        *lines,
+    ]
 
 
 def _litert(file: Path, threads: int, seconds: int) -> float:

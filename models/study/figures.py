@@ -14,11 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.models.metrics import Counts, Weights, binary_f1, macro_f1, share, weighted_confusion
+from bonedge.models.scores import SPECIFICITY, expected_calibration_error, roc_area, sensitivity_at
 
-SPECIFICITY = 0.9
-"""At which the sensitivity to tumours is given."""
-_BINS = 15
-"""Of the calibration error: the number of Guo et al., 2017."""
 _MALIGNANT = 2
 Figures = NDArray[np.float64]
 """float64 "resamples": of one network; element 0 is of the test pictures as they are."""
@@ -104,33 +101,18 @@ def malignant_sensitivity(said: Said, weights: Weights) -> Figures:
 
 
 def auc(said: Said, weights: Weights) -> Figures:
-    """Area under the ROC curve of tumour against normal (Mann-Whitney); equal scores count half."""
-    values, place = np.unique(said.tumour, return_inverse=True)
-    by_score = np.eye(len(values))[place]
-    tumours = (weights * (said.truths > 0)) @ by_score
-    normals = (weights * (said.truths == 0)) @ by_score
-    below = np.cumsum(normals, axis=1) - normals
-    pairs = tumours.sum(axis=1) * normals.sum(axis=1)
-    return np.asarray((tumours * (below + normals / 2)).sum(axis=1) / np.maximum(pairs, 1), np.float64)
+    """Area under the ROC curve of tumour against normal."""
+    return roc_area(said.tumour, said.truths > 0, weights)
 
 
 def sensitivity(said: Said, weights: Weights) -> Figures:
-    """Recall at the lowest threshold at which `SPECIFICITY` of the normals stay below it."""
-    values, place = np.unique(-said.tumour, return_inverse=True)
-    by_score = np.eye(len(values))[place]
-    tumours = np.cumsum((weights * (said.truths > 0)) @ by_score, axis=1)
-    normals = np.cumsum((weights * (said.truths == 0)) @ by_score, axis=1)
-    allowed = normals <= (1 - SPECIFICITY) * normals[:, -1:] + 1e-9
-    reached = np.where(allowed, tumours, 0).max(axis=1)
-    return np.asarray(reached / np.maximum(tumours[:, -1], 1), np.float64)
+    """Recall where `SPECIFICITY` of the normals are not called tumours."""
+    return sensitivity_at(SPECIFICITY, said.tumour, said.truths > 0, weights)
 
 
 def calibration_error(said: Said, weights: Weights) -> Figures:
-    """Expected calibration error of the most probable class, 15 bins of equal width (Guo et al., ICML 2017)."""
-    confidence, top = said.probabilities.max(axis=1), said.probabilities.argmax(axis=1)
-    bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
-    gaps = np.eye(_BINS)[bins] * (confidence - (top == said.truths))[:, None]
-    return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1), np.float64)
+    """Of the most probable class."""
+    return expected_calibration_error(said.probabilities, said.truths, weights)
 
 
 def _of_counts(of: Callable[[Counts], NDArray[np.float64]]) -> Measure:

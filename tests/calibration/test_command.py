@@ -25,6 +25,7 @@ _KEYS = [
     "family",
     "regime",
     "semiology",
+    "rendering",
     "spacing_mm",
     "seed",
     "index",

@@ -17,12 +17,13 @@ from bonedge.calibration.phantom.generate import generate
 from bonedge.calibration.phantom.records import Regime
 from bonedge.edge.bundle import Bundle, write_bundle
 from bonedge.edge.records import CLASSES
-from bonedge.models.evaluate import Outcome, simulate, summarise
+from bonedge.models.evaluate import simulate
 
 COUNT, SEED = 9, 424242
 _FIGURES = {
     "binary": {"accuracy", "precision", "recall", "f1"},
     "three_class": {"macro_f1", "malignant_sensitivity"},
+    "ranking": {"auc", "sensitivity_at_90_specificity", "calibration_error"},
     "segmentation": {"dice_median", "dice_p10"},
 }
 
@@ -97,6 +98,18 @@ def test_the_figures_follow_from_the_verdicts(document: dict[str, Any], verdicts
     assert all(line["dice"] is None for line in lines if line["truth"] == "normal")
 
 
+def test_every_picture_is_in_a_slice_of_each_kind(document: dict[str, Any], verdicts: Path) -> None:
+    """A weakness of the models in one region or at one manufacturer's contrast would stay hidden in the mean."""
+    lines = [json.loads(line) for line in verdicts.read_text().splitlines()]
+    found = {(one["by"], one["value"]): one["pictures"] for one in document["slices"]}
+    for by in ("region", "finding", "regime", "contrast", "edge enhancement", "border"):
+        assert sum(count for (kind, _), count in found.items() if kind == by) == COUNT
+    tumours = [line for line in lines if line["truth"] != "normal"]
+    assert sum(count for (kind, _), count in found.items() if kind == "margin") == len(tumours)
+    for line in lines:
+        assert found["finding", line["family"]] == sum(other["family"] == line["family"] for other in lines)
+
+
 def test_is_repeatable_and_agrees_with_itself(
     evaluate: Callable[..., Any], document: dict[str, Any], verdicts: Path
 ) -> None:
@@ -114,7 +127,7 @@ def test_prints_a_table_for_people(evaluate: Callable[..., Any]) -> None:
     """Without --json there would be nothing to read."""
     done = evaluate("--phantoms", COUNT, "--seed", SEED, "--jobs", 1)
     assert done.returncode == 0, done.stderr
-    for word in ("recall", "dice median", "overt", "typical", "subtle", "malignant", "abstain"):
+    for word in ("recall", "AUC", "dice median", "overt", "typical", "subtle", "malignant", "abstain"):
         assert word in done.stdout
     assert "…" not in done.stdout
 
@@ -153,12 +166,3 @@ def test_examines_the_phantom_that_the_generator_makes() -> None:
     assert sample.regime is Regime.TYPICAL
     assert np.array_equal(sample.lesion_mask, phantom.lesion_mask)
     assert sample.content == as_dicom(phantom, encoding_rng(SEED, 4))
-
-
-def test_a_missed_lesion_counts_as_no_overlap() -> None:
-    """The median would be of the lesions that were found."""
-    outcomes = [
-        Outcome(1, index, CLASSES[1], Regime.OVERT, "", CLASSES[0], {}, overlap)
-        for index, overlap in enumerate((0.0, 0.0, 0.9))
-    ]
-    assert summarise(outcomes, 1)["segmentation"]["dice_median"]["value"] == 0.0
