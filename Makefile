@@ -25,6 +25,8 @@ BUNDLE ?=
 # The released models, from data to bundle.
 TRAINING_SEED ?= 1
 TRAINING_COUNT ?= 4000
+# Of the phantoms that the model card's figures are of.
+EVALUATION_SEED ?= 20261125
 DATA ?= data/phantoms
 MODELS ?= runs/models
 CONVERTED ?= runs/bundle
@@ -123,6 +125,9 @@ train: $(FULL)/.stamp
 	$(FULL)/bin/bonedge train classifier --data $(DATA) --seed $(TRAINING_SEED) --output $(MODELS)
 	$(FULL)/bin/bonedge train operation --data $(DATA) --run $(MODELS)
 	$(FULL)/bin/bonedge convert $(MODELS) --int8 --output $(CONVERTED)
+	$(FULL)/bin/bonedge evaluate --bundle $(CONVERTED) --phantoms 600 --seed $(EVALUATION_SEED) --engine tflite --json \
+		> $(MODELS)/evaluation.json
+	$(FULL)/bin/bonedge card $(CONVERTED) --evaluation $(MODELS)/evaluation.json
 	mkdir -p $(RELEASE)
 	rm -rf $(RELEASE)/bundle
 	cp -r $(CONVERTED) $(RELEASE)/bundle

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from bonedge.edge.bundle import Bundle, check_destination, write_bundle
+from bonedge.edge.bundle_report import MODEL_CARD, PASSPORT
 from bonedge.edge.engines.networks import LoadedNetwork, Networks, pair
 from bonedge.edge.manifest import EngineName
 from bonedge.edge.records import EngineDescription
@@ -24,12 +25,12 @@ from .export import Exported, export
 from .finished import Finished
 from .golden import with_golden_pictures
 from .ladder import RECIPES, Workshop
-from .passport import PASSPORT, as_file, passport_of
+from .passport import as_file, passport_of
 from .progress import Steps
 from .refusal import check_provable, refuse
 from .report import REPORT, report_page
 from .search import Bench, Climb, Judged, PairJudged, choose_pair
-from .trained import MODEL_CARD, TrainedPair
+from .trained import TrainedPair
 from .trial import answers, keras_network, pipeline
 from .tuning import tune
 

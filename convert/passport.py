@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bonedge.edge.bundle_report import PASSPORT
 from bonedge.edge.machine import processor
 from bonedge.edge.records import NOTICE
 
@@ -20,7 +21,6 @@ from .progress import verdict
 from .search import Judged, PairJudged
 from .trial import Answer
 
-PASSPORT = "passport.json"
 SCHEMA_VERSION = 1
 _FLAGS = (
     "avx2",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bonedge.edge.bundle_report import PASSPORT
 from bonedge.edge.errors import GateFailed
 from bonedge.edge.files import write_whole
 from bonedge.edge.records import CLASSES
@@ -14,7 +15,7 @@ from bonedge.edge.records import CLASSES
 from .cases import CaseSet
 from .evidence import Evidence
 from .gates import GATES, GateResult, Outcome, Ruling, judge_gates, title
-from .passport import PASSPORT, as_file
+from .passport import as_file
 from .progress import verdict
 from .report import REPORT
 from .search import Judged, PairJudged

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bonedge.edge.bundle_report import MODEL_CARD
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Abstention, Decision, Preprocessing, Training
 from bonedge.models.datasets import TRAINING_PICTURES
@@ -19,7 +20,6 @@ from .described import DESCRIPTION, as_classifier, as_segmenter, load_network, r
 SEGMENTER = "segmenter.keras"
 CLASSIFIER = "classifier.keras"
 OPERATION = "operation.json"
-MODEL_CARD = "MODEL_CARD.md"
 
 
 class Operation(BaseModel):

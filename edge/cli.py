@@ -14,6 +14,7 @@ from .errors import BonedgeError
 _COMMANDS = {
     "benchmark": ("bonedge.edge.benchmark:command", "Measure how long a verdict takes on this machine."),
     "bundle": ("bonedge.edge.bundle_command:command", "Show, verify and sign a model bundle; make signing keys."),
+    "card": ("bonedge.models.card:command", "Write a bundle's model card from its evaluation."),
     "convert": ("bonedge.convert.command:command", "Make an int8 bundle from a trained pair of models."),
     "evaluate": ("bonedge.models.evaluate:command", "Measure a bundle on pictures with known truth."),
     "ledger": ("bonedge.edge.ledger_command:command", "Look into the daemon's ledger; have files examined again."),

@@ -26,7 +26,7 @@ from bonedge.edge.pipeline import Pipeline
 from bonedge.edge.records import CLASSES, NOTICE, Label, Mask
 from bonedge.edge.trust import Trust
 
-from .evaluation import Outcome, risk_coverage, slices, summarise
+from .evaluation import Outcome, behaviour, risk_coverage, slices, summarise
 from .evaluation_tables import print_tables
 from .metrics import dice, wilson
 
@@ -101,7 +101,12 @@ def command(
     outcomes = examine(Pipeline(bundle, networks), seed, phantoms, jobs)
     document: dict[str, Any] = {
         "notice": NOTICE,
-        "bundle": {"name": bundle.manifest.name, "version": bundle.manifest.version, "digest": bundle.digest},
+        "bundle": {
+            "name": bundle.manifest.name,
+            "version": bundle.manifest.version,
+            "digest": bundle.digest,
+            "behaviour": behaviour(bundle.manifest),
+        },
         "engine": asdict(networks.description),
         "seed": seed,
         "phantoms": phantoms,

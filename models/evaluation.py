@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from bonedge.calibration.phantom.records import Regime
 from bonedge.edge.classify import log_odds
+from bonedge.edge.manifest import Manifest
 from bonedge.edge.records import CLASSES, Label
 
 from .metrics import (
@@ -29,7 +32,7 @@ from .scores import SPECIFICITY, expected_calibration_error, roc_area, sensitivi
 
 _RESAMPLING_ENTROPY = 0xE7A1
 _COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
-_FEWEST = 10
+FEWEST = 10
 """Pictures of a slice that is worth a word."""
 
 
@@ -115,6 +118,14 @@ def summarise(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     }
 
 
+def behaviour(manifest: Manifest) -> str:
+    """SHA-256 (hexadecimal) of all that decides a bundle's verdicts: networks, preprocessing, decision, abstention."""
+    names = sorted(name for one in manifest.networks for name in (*one.segmenter, *one.classifier))
+    parts = (manifest.preprocessing, manifest.decision, manifest.abstention)
+    grounds = [[name, manifest.files[name]] for name in names], [part.model_dump(mode="json") for part in parts]
+    return hashlib.sha256(json.dumps(grounds).encode()).hexdigest()
+
+
 def slices(outcomes: Sequence[Outcome]) -> list[Slice]:
     """By region, finding (family of the lesion, or what a normal limb shows), regime, and every sign."""
     grouped: dict[tuple[str, str], list[Outcome]] = {}
@@ -128,12 +139,18 @@ def slices(outcomes: Sequence[Outcome]) -> list[Slice]:
     ]
 
 
+def slices_of(document: Mapping[str, Any]) -> list[Slice]:
+    """The slices in the document of `bonedge evaluate --json`."""
+    return [
+        Slice(**{**one, **{name: Estimate(**one[name]) for name in ("accuracy", "class_accuracy")}})
+        for one in document["slices"]
+    ]
+
+
 def worst(found: Sequence[Slice], overall: float, count: int) -> list[Slice]:
     """Up to `count` slices, worst first, whose whole interval lies below `overall`, an accuracy."""
     worse = [
-        one
-        for one in found
-        if one.pictures >= _FEWEST and one.accuracy.high is not None and one.accuracy.high < overall
+        one for one in found if one.pictures >= FEWEST and one.accuracy.high is not None and one.accuracy.high < overall
     ]
     return sorted(worse, key=lambda one: one.accuracy.value or 0.0)[:count]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bonedge.edge.records import NOTICE
 
-from .evaluation import Slice, worst
+from .evaluation import slices_of, worst
 from .metrics import VERDICTS, Estimate
 
 _TABLE_WIDTH = 110
@@ -32,9 +33,9 @@ def print_tables(document: dict[str, Any]) -> None:
         table.add_column(part, justify="right", no_wrap=True)
     for group in ("binary", "ranking", "three_class", "segmentation"):
         for name in document[group]:
-            cells = (_shown(part[group][name]) for part in parts.values())
-            table.add_row(_TITLES.get(name, name.replace("_", " ")), *cells)
-    table.add_row("abstained", *(_shown(part["abstained"]) for part in parts.values()))
+            cells = (shown(part[group][name]) for part in parts.values())
+            table.add_row(title(name), *cells)
+    table.add_row("abstained", *(shown(part["abstained"]) for part in parts.values()))
     truths = Table(box=box.SIMPLE_HEAD)
     for heading in ("truth \\ verdict", *(verdict.value for verdict in VERDICTS)):
         truths.add_column(heading, justify="left" if "truth" in heading else "right")
@@ -45,41 +46,40 @@ def print_tables(document: dict[str, Any]) -> None:
     console.width = max(console.width, _TABLE_WIDTH)
     console.print(table)
     console.print(truths)
-    found = worst(_slices(document), document["binary"]["accuracy"]["value"], _WORST)
+    found = worst(slices_of(document), document["binary"]["accuracy"]["value"], _WORST)
     if found:
         worse = Table(box=box.SIMPLE_HEAD, title="Where it is worse than on the whole, beyond doubt")
         for heading in ("pictures with", "", "number", "tumour or not, right", "class, right", "Dice, median"):
             worse.add_column(heading, justify="left" if heading in ("pictures with", "") else "right")
         for one in found:
             dice = "-" if one.dice_median is None else f"{100 * one.dice_median:.1f}"
-            accuracies = (_of(one.accuracy), _of(one.class_accuracy))
+            accuracies = (shown(one.accuracy), shown(one.class_accuracy))
             worse.add_row(one.by, one.value, str(one.pictures), *accuracies, dice)
         console.print(worse)
     left = Table(box=box.SIMPLE_HEAD, title="If the least sure verdicts were left to people")
     for heading in ("pictures with a verdict", "of them wrong about tumour or not"):
         left.add_column(heading, justify="right")
     for one in document["risk_coverage"]:
-        left.add_row(f"{100 * one['coverage']:.0f} %", _shown(one["risk"]))
+        left.add_row(f"{100 * one['coverage']:.0f} %", shown(one["risk"]))
     console.print(left)
     if "compared" in document:
         compared = document["compared"]
-        console.print(f"Same verdict as {compared['with']}: {_shown(compared['agreement'])}", markup=False)
+        console.print(f"Same verdict as {compared['with']}: {shown(compared['agreement'])}", markup=False)
     console.print(NOTICE, markup=False, style="dim")
 
 
-def _slices(document: dict[str, Any]) -> list[Slice]:
-    return [
-        Slice(**{**one, **{name: Estimate(**one[name]) for name in ("accuracy", "class_accuracy")}})
-        for one in document["slices"]
-    ]
+def title(name: str) -> str:
+    """What a figure of the document is called in front of people."""
+    return _TITLES.get(name, name.replace("_", " "))
 
 
-def _of(figure: Estimate) -> str:
-    return _shown({"value": figure.value, "low": figure.low, "high": figure.high})
-
-
-def _shown(figure: dict[str, float | None]) -> str:
-    value, low, high = figure["value"], figure["low"], figure["high"]
+def shown(figure: Estimate | Mapping[str, float | None]) -> str:
+    """A share as per cent with its interval; a dash where there was nothing to measure."""
+    value, low, high = (
+        (figure.value, figure.low, figure.high)
+        if isinstance(figure, Estimate)
+        else (figure["value"], figure["low"], figure["high"])
+    )
     if value is None or low is None or high is None:
         return "-"
     return f"{100 * value:.1f} ({100 * low:.1f}-{100 * high:.1f})"

@@ -1,0 +1,103 @@
+"""`bonedge card`: from a bundle and its evaluation to the card that travels with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bonedge.edge.bundle import Bundle, write_bundle
+from bonedge.edge.keys import generate, read_private_key
+from bonedge.edge.sign import sign_bundle
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def bonedge() -> Run:
+    def run(*arguments: object) -> Any:
+        script = "from bonedge.edge.cli import main; main()"
+        command = [sys.executable, "-c", script, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def evaluation(bonedge: Run, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("evaluation") / "evaluation.json"
+    done = bonedge("evaluate", "--bundle", tiny_bundle, "--phantoms", 9, "--seed", 31, "--jobs", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    path.write_text(done.stdout)
+    return path
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+def test_the_card_is_in_the_bundle_and_says_what_was_measured(bonedge: Run, bundle: Path, evaluation: Path) -> None:
+    """A physicist would look for the figures in vain, or find others than were measured."""
+    (bundle.parent / "remarks.md").write_text("Made on a Sunday.")
+    before = Bundle.open(bundle)
+    done = bonedge("card", bundle, "--evaluation", evaluation, "--remarks", bundle.parent / "remarks.md")
+    assert done.returncode == 0, done.stderr
+    after = Bundle.open(bundle)
+    assert {**after.contents, "MODEL_CARD.md": b""} == {**before.contents, "MODEL_CARD.md": b""}
+    document = json.loads(evaluation.read_text())
+    shown = bonedge("bundle", "show", bundle, "--json")
+    card = json.loads(shown.stdout)["model_card"]
+    recall = document["binary"]["recall"]
+    assert f"| recall | {100 * recall['value']:.1f} ({100 * recall['low']:.1f}-{100 * recall['high']:.1f})" in card
+    for word in ("not a medical device", "phantoms of seed 31", "knee", "osteosarcoma", "AUC", "Made on a Sunday."):
+        assert word in card
+    assert "None" not in card
+    for row in (line for line in card.splitlines() if line.startswith("|")):
+        assert row.endswith("|")
+
+
+def test_a_second_card_takes_the_first_ones_place(bonedge: Run, bundle: Path, evaluation: Path) -> None:
+    """The evaluation would have to be repeated because of a remark."""
+    for _ in range(2):
+        done = bonedge("card", bundle, "--evaluation", evaluation)
+        assert done.returncode == 0, done.stderr
+
+
+def test_another_bundles_evaluation_is_refused(bonedge: Run, bundle: Path, evaluation: Path) -> None:
+    """The card would promise what other networks, or other thresholds, can do."""
+    opened = Bundle.open(bundle)
+    decision = opened.manifest.decision.model_copy(update={"tumour_threshold": 0.987})
+    write_bundle(bundle, opened.manifest.model_copy(update={"decision": decision}), dict(opened.contents))
+    done = bonedge("card", bundle, "--evaluation", evaluation)
+    assert done.returncode == 2
+    assert "other networks or thresholds" in done.stderr
+    assert Bundle.open(bundle).contents == opened.contents
+
+
+@pytest.mark.parametrize("content", ["nonsense", "[]", '{"bundle": {}}', "\udcff"])
+def test_what_is_no_evaluation_is_refused(bonedge: Run, bundle: Path, tmp_path: Path, content: str) -> None:
+    """A mistyped file name would end in a Python error, or in an empty card."""
+    path = tmp_path / "other.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    done = bonedge("card", bundle, "--evaluation", path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert str(path) in done.stderr
+
+
+def test_a_signed_bundle_is_left_alone(bonedge: Run, bundle: Path, evaluation: Path, tmp_path: Path) -> None:
+    """A signature would silently be lost."""
+    (tmp_path / "key.pem").write_bytes(generate(None).private_pem)
+    sign_bundle(bundle, read_private_key(tmp_path / "key.pem", lambda: b""))
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    done = bonedge("card", bundle, "--evaluation", evaluation)
+    assert done.returncode == 4
+    assert "sign it afterwards" in done.stderr
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
