@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from bonedge.edge.bundle_report import PASSPORT
 from bonedge.edge.machine import processor
 from bonedge.edge.records import NOTICE
 
