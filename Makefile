@@ -70,7 +70,7 @@ $(RUNTIME)/.stamp: pyproject.toml | check-python
 $(FULL)/.stamp: pyproject.toml | check-python
 	@echo "Creating the full environment in $(FULL) (TensorFlow, Keras, NNCF and the checkers) ..."
 	@$(PYTHON) -m venv $(FULL)
-	@$(FULL)/bin/python $(PIP) --editable '.[study,test]'
+	@$(FULL)/bin/python $(PIP) --editable '.[data,study,test]'
 	@touch $@
 
 $(BARE)/.stamp: pyproject.toml | check-python

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import Prepared, letterboxed, prepare
 from bonedge.edge.records import CLASSES, Label, Mask, Source
-from bonedge.models.datasets import PhantomSet, Sample, picture_fingerprint, read_mask
+from bonedge.models.datasets import Sample, picture_fingerprint
+from bonedge.models.layouts import Part, open_samples
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ def open_set(
     """Read, or simulate, `count` cases; stratified by label and regime when the set holds more.
 
     Args:
-        where: a folder that `bonedge phantom --format png` wrote, or `phantoms:SEED`.
+        where: a data folder (see `bonedge.models.layouts.open_samples`), or `phantoms:SEED`.
         count: at most so many.
         purpose: calibration or validation, for messages.
         p: how pictures are prepared.
@@ -94,19 +94,14 @@ def open_set(
         InvalidConfiguration: the set cannot be read or is empty.
     """
     folder = _simulated(where, count, cache) if where.startswith(PHANTOMS) else Path(where)
-    phantoms = PhantomSet(folder)
-    regimes = _regimes(folder)
-    pairs = [
-        (sample, _stratum(sample.label, regime))
-        for sample, regime in zip(phantoms.samples, regimes, strict=True)
-        if not (limbs_only and sample.label is Label.ABSTAIN)
-    ]
-    chosen = draw(pairs, lambda pair: pair[1], count, np.random.default_rng((0xCA5E, seed)))
+    found = open_samples(folder, Part.TEST)
+    samples = [one for one in found.samples if not (limbs_only and one.label is Label.ABSTAIN)]
+    chosen = draw(samples, _stratum, count, np.random.default_rng((0xCA5E, seed)))
     if not chosen:
         raise InvalidConfiguration(f"{where}: the {purpose} set holds no picture of a limb; give another folder")
-    load = partial(_load, [pair[0] for pair in chosen], [pair[1] for pair in chosen], p)
+    load = partial(_load, chosen, p)
     cases = tuple(produce(load, len(chosen), title=f"Preparing {purpose} pictures"))
-    return CaseSet(where, cases, phantoms.phantom_seeds)
+    return CaseSet(where, cases, found.phantom_seeds)
 
 
 def draw(items: Iterable[T], stratum: Callable[[T], str], count: int, rng: np.random.Generator) -> tuple[T, ...]:
@@ -169,25 +164,13 @@ def _simulated(where: str, count: int, cache: Path) -> Path:
     return folder
 
 
-def _regimes(folder: Path) -> list[Regime]:
-    lines = (folder / INDEX).read_text(encoding="utf-8", errors="replace").splitlines()
-    regimes = []
-    for number, line in enumerate(lines, 1):
-        try:
-            regimes.append(Regime(json.loads(line)["regime"]))
-        except (ValueError, KeyError) as error:
-            raise InvalidConfiguration(
-                f"{folder / INDEX}, line {number}: {error!r} is missing or wrong; write the folder again"
-            ) from error
-    return regimes
-
-
-def _stratum(label: Label, regime: Regime) -> str:
+def _stratum(sample: Sample) -> str:
     # A normal or a non-limb picture has no lesion that could be hard to see.
-    return f"{label} {regime}" if label in (Label.BENIGN, Label.MALIGNANT) else str(label)
+    tumour = sample.label in (Label.BENIGN, Label.MALIGNANT)
+    return f"{sample.label} {sample.regime}".strip() if tumour else str(sample.label)
 
 
-def _load(samples: Sequence[Sample], strata: Sequence[str], p: Preprocessing, index: int) -> Case:
+def _load(samples: Sequence[Sample], p: Preprocessing, index: int) -> Case:
     sample = samples[index]
     try:
         radiograph = decode_bytes(sample.picture.read_bytes())
@@ -195,10 +178,10 @@ def _load(samples: Sequence[Sample], strata: Sequence[str], p: Preprocessing, in
         raise InvalidConfiguration(f"{sample.picture}: {error}; remove it from the set's index") from error
     working = prepare(radiograph, p).working
     grey = np.asarray(np.rint(working * np.float32(255)), np.uint8)
-    lesion = None if sample.lesion_mask is None else read_mask(sample.lesion_mask, radiograph.pixels.shape)
+    lesion = None if sample.lesion_mask is None else sample.lesion_mask.mask(radiograph.pixels.shape)
     return Case(
         sample.picture.name,
-        strata[index],
+        _stratum(sample),
         sample.label,
         radiograph.source,
         grey,

@@ -29,6 +29,7 @@ _COMMANDS = {
 }
 _EXTRAS = {
     "convert": frozenset({"keras", "matplotlib", "nncf", "tensorflow"}),
+    "data": frozenset({"imagehash", "openpyxl", "pycocotools"}),
     "study": frozenset({"deap", "pywt", "scipy", "skimage", "sklearn"}),
 }
 """What has to be installed for the commands that a workstation does not need, by the name of the package's extra."""

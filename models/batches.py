@@ -19,6 +19,7 @@ from bonedge.edge.records import CLASSES, BoundingBox, Pixels
 from .augmentation import GENTLE_CROP, WHOLE_PICTURE, Augmentation, augment
 from .cache import PictureCache
 from .classifier import evidence_sides
+from .losses import UNKNOWN
 from .regions import Regions, draw_region
 from .segmenter import FAMILY
 
@@ -47,7 +48,8 @@ class Batches(Protocol):
 class SegmenterBatches:
     """Inputs float32 "batch side side 1" -> targets by output of `bonedge.models.segmenter.trainable_view`.
 
-    `logits`: float32 "batch side side 2": (long bone, lesion). `family`: as `ClassifierBatches` has it.
+    `logits`: float32 "batch side side 2": (long bone, lesion), 0..1; a picture's bone may be `UNKNOWN` everywhere.
+    `family`: as `ClassifierBatches` has it.
     """
 
     cache: PictureCache
@@ -70,6 +72,8 @@ class SegmenterBatches:
             arrays = (self.cache.picture, self.cache.bone, self.cache.lesion)
             picture, *planes = (square(array[index], self.side) for array in arrays)
             picture, planes = augment(picture, planes, rng, self.augmentation)
+            if not self.cache.knows_bone(int(index)):
+                planes[0] = np.full_like(planes[0], UNKNOWN)
             inputs.append(((picture - self.p.mean) / self.p.std)[:, :, None])
             targets.append(np.stack(planes, axis=2))
         masks = np.stack(targets).astype(np.float32)
@@ -81,7 +85,8 @@ class ClassifierBatches:
     """Inputs float32 "batch side side 3" -> targets by output of `bonedge.models.classifier.with_evidence`.
 
     `logits`: float32 "batch 3", smoothed one-hot times the class's weight. Each of `evidence`: float32
-    "batch rows columns maps", share of each cell that is a lesion of each kind of `lesion_kinds`, and long bone.
+    "batch rows columns maps", share of each cell that is a lesion of each kind of `lesion_kinds`, and long bone (or
+    `UNKNOWN` everywhere).
     `family`: float32 "batch families", one-hot, all 0 where it is not known; left out where none is.
 
     `indices` are pictures of limbs only.
@@ -142,6 +147,8 @@ class ClassifierBatches:
         if self.p.classifier_channels == "grey":
             shown = shown[:1] * 3
         kind = lesion_kind(self.cache, index)
+        if not self.cache.knows_bone(index):
+            bone = np.full_like(bone, UNKNOWN)
         truth = [lesion * np.float32(kind == one) for one in lesion_kinds(self.cache)] + [bone]
         return ((np.stack(shown, axis=2) - self.p.mean) / self.p.std).astype(np.float32), truth
 

@@ -28,7 +28,7 @@ from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import Prepared, letterboxed, prepare
 from bonedge.edge.records import CLASSES, BoundingBox, Label, Pixels
 
-from .datasets import Sample, SampleSet, picture_fingerprint, read_mask
+from .datasets import Sample, SampleSet, picture_fingerprint
 
 OUT_OF_SCOPE = len(CLASSES)
 """The label number of pictures that the models should abstain on."""
@@ -59,12 +59,18 @@ class PictureCache:
     """int16 "n": index into `families`, -1 where it is not known."""
     families: tuple[str, ...] = ()
     """Of all pictures of limbs, sorted."""
+    bone_known: NDArray[np.bool_] | None = None
+    """bool "n": whether `bone` was annotated, or is known to be none; None where it all was."""
 
     @cached_property
     def lesion_families(self) -> tuple[str, ...]:
         """Those of `families` that lesions have."""
         found = np.unique(self.family[(self.label > 0) & (self.label < OUT_OF_SCOPE) & (self.family >= 0)])
         return tuple(self.families[index] for index in found)
+
+    def knows_bone(self, index: int) -> bool:
+        """Whether the bones of picture `index` are annotated; nothing is to be learned of them where they are not."""
+        return self.bone_known is None or bool(self.bone_known[index])
 
     def working_picture(self, index: int) -> Pixels:
         """float32 "rows columns", 0..1: exactly what `prepare` made."""
@@ -130,6 +136,7 @@ def open_cache(
         validation=np.array([s.validation for s in data.samples], np.bool_),
         family=np.array(family, np.int16),
         families=families,
+        bone_known=np.array([s.bone_mask is not None or s.label is Label.ABSTAIN for s in data.samples], np.bool_),
     )
 
 
@@ -193,10 +200,10 @@ def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> 
         arrays["working"][index, :rows, :columns] = _bytes(prepared.working)
         arrays["size"][index] = rows, columns
         arrays["picture"][index] = _bytes(prepared.letterbox.apply(prepared.working))
-        for name, file in (("lesion", sample.lesion_mask), ("bone", sample.bone_mask)):
-            if file is None:
+        for name, outline in (("lesion", sample.lesion_mask), ("bone", sample.bone_mask)):
+            if outline is None:
                 continue
-            mask = resize(read_mask(file, radiograph.pixels.shape).astype(np.float32), rows, columns)
+            mask = resize(outline.mask(radiograph.pixels.shape).astype(np.float32), rows, columns)
             arrays[name][index] = _bytes(prepared.letterbox.apply(mask))
             left, top, width, height = cv2.boundingRect((mask >= 0.5).astype(np.uint8))
             arrays[f"{name}_box"][index] = left, top, left + width, top + height

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bonedge.calibration.phantom.command import INDEX
 from bonedge.edge.errors import InvalidConfiguration
-from bonedge.edge.records import Label, Mask
+from bonedge.edge.records import Label
+
+from .outlines import MaskFile, Outline
 
 TRAINING_PICTURES = "training-pictures.txt"
 """Beside a trained pair: the fingerprint of every picture that it was trained or tuned on, one a line."""
@@ -30,16 +32,18 @@ class Sample:
     """DICOM, PNG, JPEG or TIFF."""
     label: Label
     """normal, benign or malignant; abstain for a picture outside the models' scope."""
-    lesion_mask: Path | None
-    """8-bit picture on the same grid, 0 or 255; None when there is no lesion."""
-    bone_mask: Path | None
-    """The same for the long bones; None when they are not annotated."""
+    lesion_mask: Outline | None
+    """None when there is no lesion."""
+    bone_mask: Outline | None
+    """Of the long bones; None when they are not annotated."""
     validation: bool
     """Held out of training: used for watching it and for fitting the operating point."""
     family: str = ""
     """What kind of lesion it is, or what healthy thing might pass for one; empty when that is not known."""
     region: str = ""
     """Part of the body; empty when that is not known."""
+    regime: str = ""
+    """How hard a lesion is to see; empty when that is not known."""
 
 
 class SampleSet(Protocol):
@@ -67,7 +71,7 @@ class PhantomSet:
         Raises:
             InvalidConfiguration: the folder holds no usable index.
         """
-        file = folder / "index.jsonl"
+        file = folder / INDEX
         try:
             content = file.read_bytes()
         except OSError as error:
@@ -102,21 +106,6 @@ def held_out(index: int) -> bool:
     return index % _EVERY == 0
 
 
-def read_mask(file: Path, shape: tuple[int, ...]) -> Mask:
-    """A mask file as bool "rows columns".
-
-    Raises:
-        InvalidConfiguration: it cannot be read, or has another shape than its picture.
-    """
-    try:
-        mask = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (OSError, cv2.error) as error:
-        raise InvalidConfiguration(f"{file}: the mask cannot be read ({error})") from error
-    if mask is None or mask.shape != shape:
-        raise InvalidConfiguration(f"{file}: the mask does not match its picture, which has {shape} pixels")
-    return np.asarray(mask >= 128, np.bool_)
-
-
 def picture_fingerprint(grey: NDArray[np.uint8]) -> str:
     """SHA-256 (hexadecimal) of a working picture, uint8 "h w": names a picture whatever file it came in."""
     return hashlib.sha256(str(grey.shape).encode() + np.ascontiguousarray(grey).tobytes()).hexdigest()
@@ -125,8 +114,8 @@ def picture_fingerprint(grey: NDArray[np.uint8]) -> str:
 def _sample(folder: Path, row: dict[str, Any]) -> Sample:
     label = Label(row["label"])
 
-    def mask(key: str) -> Path | None:
-        return folder / row[key] if row.get(key) and label is not Label.ABSTAIN else None
+    def mask(key: str) -> MaskFile | None:
+        return MaskFile(folder / row[key]) if row.get(key) and label is not Label.ABSTAIN else None
 
     return Sample(
         folder / row["file"],
@@ -136,4 +125,5 @@ def _sample(folder: Path, row: dict[str, Any]) -> Sample:
         held_out(int(row["index"])),
         str(row.get("family", "")),
         str(row.get("region", "")),
+        str(row.get("regime", "")),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+UNKNOWN = -1.0
+"""A target of which nothing is known; nothing is learned from it."""
 _BONE_WEIGHT = 0.4
 """Bones are large and easy; the lesion is what the network is for."""
 _LESION_WEIGHT = 6.0
@@ -29,14 +31,13 @@ def segmentation_loss(targets: Any, logits: Any, *, alarm: float = 0.0) -> Any:
     Ilse et al., 2018, with the mean of the highest as pooling).
 
     Args:
-        targets: float32 "batch side side 2", 0..1.
+        targets: float32 "batch side side 2", 0..1; the bones' may be `UNKNOWN`.
         logits: the same shape.
         alarm: weight of that question.
     """
     from keras import ops
 
-    # log(1 + exp(x)) - x * y, the form of cross-entropy that does not overflow.
-    entropy = ops.mean(ops.softplus(logits) - logits * targets, axis=(0, 1, 2))
+    entropy = ops.mean(_entropy(targets, logits), axis=(0, 1, 2))
     lesion, truth = ops.sigmoid(logits[..., 1]), targets[..., 1]
     area = ops.sum(truth, axis=(1, 2))
     overlap = ops.sum(lesion * truth, axis=(1, 2))
@@ -71,6 +72,13 @@ def evidence_loss(targets: Any, logits: Any) -> Any:
     """
     from keras import ops
 
-    entropy = ops.softplus(logits) - logits * targets
-    weighted = ops.sum(entropy * (1 + _LESION_CELL * targets), axis=-1)
+    weighted = ops.sum(_entropy(targets, logits) * (1 + _LESION_CELL * targets), axis=-1)
     return _EVIDENCE_WEIGHT / 3 * ops.mean(weighted)
+
+
+def _entropy(targets: Any, logits: Any) -> Any:
+    """Cross-entropy place by place; 0 where nothing is known."""
+    from keras import ops
+
+    # log(1 + exp(x)) - x * y, the form that does not overflow.
+    return ops.where(targets < 0, 0.0, ops.softplus(logits) - logits * targets)

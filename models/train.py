@@ -26,9 +26,11 @@ from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .checkpoint import save_model
 from .classifier import EVIDENCE, build_classifier, with_evidence
-from .datasets import TRAINING_PICTURES, PhantomSet
+from .datasets import TRAINING_PICTURES, SampleSet
+from .duplicates import check_apart
 from .fit_operation import fit_operation
 from .fitting import Loss, Schedule, Task, fit
+from .layouts import open_samples
 from .losses import classification_loss, evidence_loss, family_loss, segmentation_loss
 from .progress import progress_bar, say
 from .quiet import muffled
@@ -51,7 +53,12 @@ def command() -> None:
 def _shared(function: Callable[..., None]) -> Callable[..., None]:
     """The options that both networks have."""
     options = (
-        click.option("--data", required=True, type=_FOLDER, help="Folder that `bonedge phantom --format png` wrote."),
+        click.option(
+            "--data",
+            required=True,
+            type=_FOLDER,
+            help="Folder of phantoms, BTXRD, COCO, plain images and masks, or DICOM with SEG.",
+        ),
         click.option("--output", "run", required=True, type=_FOLDER, help="Run folder, the same for all commands."),
         click.option("--seed", type=click.IntRange(min=0), default=1, help="Of weights, order and augmentation."),
         click.option("--weights", type=_FILE, help="Begin from the weights in this file instead of random ones."),
@@ -115,7 +122,7 @@ def segmenter(
     p = PREPROCESSING
     sides = _sides(stages, p.segmenter_side_px, 2 ** len(CHANNELS))
     build_segmenter(64, weights=weights)  # a wrong file should fail now, not after the pictures are prepared
-    phantoms, cache = _open(data, run, p)
+    samples, cache = _open(data, run, p)
     training, validation = np.flatnonzero(~cache.validation), np.flatnonzero(cache.validation)
     task = Task(
         name="segmenter",
@@ -127,7 +134,7 @@ def segmenter(
         validate=lambda model, side: segmenter_figures(model, cache, validation, p, side),
         schedule=Schedule(sides, learning_rate),
         seed=seed,
-        data=phantoms.fingerprint,
+        data=samples.fingerprint,
         options={"batch": batch, "range_penalty": _RANGE_PENALTY, "weights": str(weights), "alarm": alarm},
     )
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
@@ -164,7 +171,7 @@ def classifier(
     p = PREPROCESSING
     sides = _sides(stages, p.classifier_side_px, 1)
     build_classifier(64, weights=weights)  # as above
-    phantoms, cache = _open(data, run, p)
+    samples, cache = _open(data, run, p)
     regions = _regions(run, cache, p)
     limb = cache.label != OUT_OF_SCOPE
     training, validation = np.flatnonzero(limb & ~cache.validation), np.flatnonzero(limb & cache.validation)
@@ -180,7 +187,7 @@ def classifier(
         validate=lambda model, side: classifier_figures(model, cache, regions, validation, p, side),
         schedule=Schedule(sides, learning_rate),
         seed=seed,
-        data=phantoms.fingerprint,
+        data=samples.fingerprint,
         options={"batch": batch, "range_penalty": _RANGE_PENALTY, "weights": str(weights)},
     )
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
@@ -198,10 +205,10 @@ def operation(data: Path, run: Path) -> None:
     load_keras()
     p = PREPROCESSING
     pair = [_load(run, name) for name in ("segmenter", "classifier")]
-    phantoms, cache = _open(data, run, p)
+    samples, cache = _open(data, run, p)
     commands = [(run / f"{name}.command.txt").read_text().strip() for name in ("segmenter", "classifier")]
     training = Training(
-        data=phantoms.description, phantom_seeds=phantoms.phantom_seeds, command="; ".join([*commands, typed()])
+        data=samples.description, phantom_seeds=samples.phantom_seeds, command="; ".join([*commands, typed()])
     )
     fitted = fit_operation(pair[0], pair[1], cache, p, training)
     fitted.save(run)
@@ -236,11 +243,14 @@ def _sides(stages: tuple[tuple[int, int], ...], last: int, multiple: int) -> tup
     return tuple(side for side, epochs in stages for _ in range(epochs))
 
 
-def _open(data: Path, run: Path, p: Preprocessing) -> tuple[PhantomSet, PictureCache]:
-    phantoms = PhantomSet(data)
+def _open(data: Path, run: Path, p: Preprocessing) -> tuple[SampleSet, PictureCache]:
+    samples = open_samples(data)
     run.mkdir(parents=True, exist_ok=True)
     with progress_bar("preparing pictures") as advance:
-        return phantoms, open_cache(phantoms, run / "cache", p, advance)
+        cache = open_cache(samples, run / "cache", p, advance)
+    if not samples.phantom_seeds:
+        check_apart(samples.samples, cache)
+    return samples, cache
 
 
 def _regions(run: Path, cache: PictureCache, p: Preprocessing) -> Regions:

@@ -45,7 +45,7 @@ def segmenter_figures(
                 lesion.append(dice(maps[..., 1], truth))
             elif cache.label[index] != OUT_OF_SCOPE:
                 alarms.append(float(maps[..., 1].mean() > _SPECK))
-            if cache.label[index] != OUT_OF_SCOPE:
+            if cache.label[index] != OUT_OF_SCOPE and cache.knows_bone(int(index)):
                 bone.append(dice(maps[..., 0], square(cache.bone[index], side) >= 0.5))
     named = {"lesion_dice": lesion, "bone_dice": bone}
     figures = {name: float(np.median(values)) for name, values in named.items() if values}

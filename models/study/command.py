@@ -19,7 +19,9 @@ from bonedge.edge.machine import describe_machine
 from bonedge.edge.page import check_pages_can_be_made
 from bonedge.edge.records import CLASSES
 from bonedge.models.cache import PictureCache, open_cache
-from bonedge.models.datasets import TRAINING_PICTURES, PhantomSet
+from bonedge.models.datasets import TRAINING_PICTURES, SampleSet
+from bonedge.models.duplicates import check_sets_apart
+from bonedge.models.layouts import Part, open_samples
 from bonedge.models.progress import progress_bar, say
 from bonedge.models.regions import predict_regions
 from bonedge.models.train import PREPROCESSING, load_keras, typed
@@ -84,10 +86,12 @@ def command(
         "architectures": networks,
     }
     protocol = replace(_PROTOCOLS[name], **{key: value for key, value in given.items() if value})
-    sets = _disjoint(PhantomSet(data), PhantomSet(test))
+    sets = _disjoint(open_samples(data), open_samples(test, Part.TEST))
     unet = _segmenter(segmenter)
     training, held_back = (_examples(one, folder / part, unet) for part, one in sets.items())
     _unseen(segmenter, held_back.cache)
+    if not sets["test"].phantom_seeds:
+        check_sets_apart((sets["training"].samples, training.cache), (sets["test"].samples, held_back.cache))
     trained = Networks(
         protocol, training, held_back, PREPROCESSING, folder, _identity(segmenter, *sets.values()), imagenet
     )
@@ -125,7 +129,7 @@ def command(
     say(f"The study is in {folder / 'study.html'}; the same as a table: study.csv, study.md, study.json.")
 
 
-def _disjoint(training: PhantomSet, test: PhantomSet) -> dict[str, PhantomSet]:
+def _disjoint(training: SampleSet, test: SampleSet) -> dict[str, SampleSet]:
     same = set(training.phantom_seeds) & set(test.phantom_seeds)
     if same:
         raise InvalidConfiguration(
@@ -142,7 +146,7 @@ def _segmenter(file: Path) -> Any:
     return keras.models.load_model(file, compile=False)
 
 
-def _examples(data: PhantomSet, folder: Path, unet: Any) -> Examples:
+def _examples(data: SampleSet, folder: Path, unet: Any) -> Examples:
     with progress_bar("preparing pictures") as advance:
         cache = open_cache(data, folder, PREPROCESSING, advance)
     with progress_bar("segmenting pictures") as advance:
@@ -166,6 +170,6 @@ def _say_what_begins(of: int) -> Callable[[str], None]:
     return lambda title: say(f"study, {next(numbers)} of at most {of}: {title}")
 
 
-def _identity(segmenter: Path, *sets: PhantomSet) -> str:
+def _identity(segmenter: Path, *sets: SampleSet) -> str:
     parts = [one.fingerprint for one in sets] + [hashlib.sha256(segmenter.read_bytes()).hexdigest()]
     return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -18,6 +18,7 @@ from bonedge.edge.preprocess import prepare
 from bonedge.edge.records import CLASSES, Label
 from bonedge.models.cache import OUT_OF_SCOPE, PictureCache, open_cache
 from bonedge.models.datasets import PhantomSet
+from bonedge.models.outlines import MaskFile
 
 
 def opened(data: Path, folder: Path, p: Preprocessing) -> tuple[PictureCache, list[tuple[int, int]]]:
@@ -73,13 +74,14 @@ def test_masks_lie_on_the_prepared_picture(cache: PictureCache) -> None:
 def test_boxes_surround_the_masks_in_working_pixels(cache: PictureCache, painted: Path) -> None:
     """If it failed, the classifier would be shown another part of the picture than the lesion."""
     for index, sample in enumerate(PhantomSet(painted).samples):
-        for boxes, file in ((cache.lesion_box, sample.lesion_mask), (cache.bone_box, sample.bone_mask)):
+        for boxes, outline in ((cache.lesion_box, sample.lesion_mask), (cache.bone_box, sample.bone_mask)):
             box = cache.box(boxes, index)
-            if file is None:
+            if outline is None:
                 assert box is None
                 continue
             assert box is not None
-            mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) >= 128
+            assert isinstance(outline, MaskFile)
+            mask = cv2.imread(str(outline.path), cv2.IMREAD_GRAYSCALE) >= 128
             # These pictures are small enough not to be shrunk: the grids are the same.
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             assert (box.left, box.right) == (columns[0], columns[-1] + 1)

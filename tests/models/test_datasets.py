@@ -17,6 +17,7 @@ from bonedge.calibration.phantom.generate import LABEL_MIX, STRIDE
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import Label
 from bonedge.models.datasets import PhantomSet, held_out
+from bonedge.models.outlines import MaskFile
 
 ROUND = 7 * len(LABEL_MIX)
 """So many pictures until the sides and the label mix meet again as they began."""
@@ -59,8 +60,10 @@ def test_masks_belong_to_what_they_show(tmp_path: Path) -> None:
     rows.append(row(4, Label.BENIGN, bone_mask=None))
     normal, benign, malignant, other, without = PhantomSet(write(tmp_path, rows)).samples
     assert [sample.lesion_mask for sample in (normal, other)] == [None, None]
-    assert [benign.lesion_mask, malignant.lesion_mask] == [tmp_path / f"masks/{n}.lesion.png" for n in (1, 2)]
-    assert [sample.bone_mask for sample in (normal, other, without)] == [tmp_path / "masks/0.bone.png", None, None]
+    outlines = [MaskFile(tmp_path / f"masks/{number}.lesion.png") for number in (1, 2)]
+    assert [benign.lesion_mask, malignant.lesion_mask] == outlines
+    bone = MaskFile(tmp_path / "masks/0.bone.png")
+    assert [sample.bone_mask for sample in (normal, other, without)] == [bone, None, None]
     assert normal.picture == tmp_path / "0.png"
     assert [sample.label for sample in (normal, benign, malignant, other)] == list(Label)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonedge.models.losses import classification_loss, segmentation_loss
+from bonedge.models.losses import UNKNOWN, classification_loss, evidence_loss, segmentation_loss
 
 pytestmark = pytest.mark.full
 SIDE = 32
@@ -22,6 +22,26 @@ def _keras() -> None:
 
 def segmentation(targets: Any, logits: Any) -> float:
     return float(segmentation_loss(np.asarray(targets, np.float32), np.asarray(logits, np.float32)))
+
+
+@pytest.mark.parametrize("alarm", [0.0, 1.0])
+def test_nothing_is_learned_of_bones_that_nobody_drew(alarm: float) -> None:
+    """A network would unlearn bones on sets that outline lesions only."""
+    rng = np.random.default_rng(3)
+    targets, logits = (rng.random((4, SIDE, SIDE, 2)).round(), rng.normal(size=(4, SIDE, SIDE, 2)))
+    targets[..., 0] = UNKNOWN
+    other = logits.copy()
+    other[..., 0] = rng.normal(size=(4, SIDE, SIDE))
+    first, second = (
+        float(segmentation_loss(np.float32(targets), np.float32(one), alarm=alarm)) for one in (logits, other)
+    )
+    assert first == second
+    assert first > 0
+    maps = np.concatenate([targets[..., 1:], targets[..., :1]], axis=-1)
+    said = [np.concatenate([one[..., 1:], one[..., :1]], axis=-1) for one in (logits, other)]
+    assert float(evidence_loss(np.float32(maps), np.float32(said[0]))) == float(
+        evidence_loss(np.float32(maps), np.float32(said[1]))
+    )
 
 
 def entropy(targets: Any, logits: Any) -> Any:

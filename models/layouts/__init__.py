@@ -1,0 +1,48 @@
+"""Data sets as people have them: which layout a folder has, and its pictures as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bonedge.calibration.phantom.command import INDEX
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.models.datasets import PhantomSet, SampleSet
+
+from . import btxrd, coco, dicom, plain
+from .labelled import Part
+
+__all__ = ["Part", "open_samples"]
+
+_HINT = "give another, or make phantoms with `bonedge phantom --count 4000 --seed 1 --format png --output FOLDER`"
+_LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path, Part], SampleSet]], ...] = tuple(
+    (layout.recognise, layout.read) for layout in (btxrd, coco, plain, dicom)
+)
+"""The most particular first: a BTXRD folder holds a folder of pictures, too."""
+
+
+def open_samples(folder: Path, part: Part = Part.TRAINING) -> SampleSet:
+    """The samples of a data folder, whichever of the known layouts it has.
+
+    Phantoms (`index.jsonl`), BTXRD (`dataset.xlsx`), COCO (JSON with images and annotations), plain folders
+    (`images/`), and DICOM pictures with DICOM Segmentation objects.
+
+    Args:
+        folder: of the data.
+        part: TRAINING leaves out what the set holds back for testing; TEST gives that alone, or everything when it
+            holds nothing back.
+
+    Raises:
+        InvalidConfiguration: there is no such folder, it has no known layout, or something in it is wrong.
+    """
+    if not folder.is_dir():
+        raise InvalidConfiguration(f"{folder}: cannot be read, there is no such folder; {_HINT}")
+    if (folder / INDEX).is_file():
+        return PhantomSet(folder)
+    for recognise, read in _LAYOUTS:
+        if recognise(folder):
+            return read(folder, part)
+    raise InvalidConfiguration(
+        f"{folder}: holds none of the known layouts: index.jsonl of `bonedge phantom`, BTXRD's dataset.xlsx, a COCO "
+        f"annotation file, a folder named images, or DICOM files; {_HINT}"
+    )
