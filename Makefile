@@ -43,8 +43,9 @@ FULL := .venv-full
 BARE := .venv-bare
 TFLITE := .venv-tflite
 PIP := -m pip install --quiet --disable-pip-version-check
-# Side by side; what a file's tests share is made once, for a file stays with one worker.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Side by side; what a file's tests share is made once, for a file stays with one worker. In the order that tests/conftest.py
+# gives: xdist by itself begins with the files of many tests and ends with the few that take minutes.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test lint test-runtime test-tflite-runtime train study compare-quantizers compare-engines compare-decoding compare-orthanc compare-daemon soak soak-convert install-system uninstall-system \
 	clean check-python
