@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Lock
+from time import perf_counter
 from typing import Any, Protocol
 
 import cv2
@@ -36,6 +38,11 @@ Draw = Callable[[int, np.random.Generator, Preprocessing], BoundingBox]
 
 class Batches(Protocol):
     """What one epoch is made of."""
+
+    @property
+    def size(self) -> int:
+        """Pictures in a batch."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -187,12 +194,23 @@ def for_keras(batches: Batches, workers: int = 2) -> Any:
     cv2.setNumThreads(1)
 
     class _Dataset(keras.utils.PyDataset):  # type: ignore[misc]
+        making_seconds = 0.0
+
         def __len__(self) -> int:
             return len(batches)
 
         def __getitem__(self, number: int) -> tuple[Pixels, Any]:
-            return batches.batch(number)
+            begun = perf_counter()
+            made = batches.batch(number)
+            with lock:
+                self.making_seconds += perf_counter() - begun
+            return made
 
+        def busy(self, seconds: float) -> float:
+            """Share of the workers' time in `seconds` that making batches took; near 1, the trainer waits for them."""
+            return self.making_seconds / (workers * seconds)
+
+    lock = Lock()
     return _Dataset(workers=workers, use_multiprocessing=False, max_queue_size=8)
 
 

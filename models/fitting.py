@@ -88,10 +88,16 @@ def fit(task: Task, run: Path, *, resume: bool, stop_after: int | None = None) -
             model, built = _compiled(task, sides[epoch], len(batches)), sides[epoch]
             if checkpoint is not None:
                 restore(model, checkpoint)
+        dataset = for_keras(batches)
         begun = monotonic()
-        loss = _one_epoch(model, batches, epoch, task)
+        loss = _one_epoch(model, dataset, epoch, task)
         seconds = monotonic() - begun
-        figures = {"loss": loss} | task.validate(model, built) | {"seconds": round(seconds, 1)}
+        pace: dict[str, float] = {
+            "seconds": round(seconds, 1),
+            "pictures_per_second": round(len(batches) * batches.size / seconds, 1),
+            "workers_busy": round(dataset.busy(seconds), 2),
+        }
+        figures = {"loss": loss} | task.validate(model, built) | pace
         history.append({"epoch": epoch + 1, "side": built} | figures)
         checkpoint = capture(model, history)
         checkpoint.save(file, task.plan)
@@ -124,18 +130,18 @@ def _compiled(task: Task, side: int, steps: int) -> Any:
     return model
 
 
-def _one_epoch(model: Any, batches: Batches, epoch: int, task: Task) -> float:
+def _one_epoch(model: Any, dataset: Any, epoch: int, task: Task) -> float:
     """Run the steps; returns the mean loss."""
     _seed_layers(model, task.seed, epoch)
     # `epochs` counts from the start, so that a resumed run shows the same numbers.
     with progress_bar(f"{task.name} {epoch + 1}/{len(task.schedule.sides)}") as advance:
         record = model.fit(
-            for_keras(batches),
+            dataset,
             initial_epoch=epoch,
             epochs=epoch + 1,
             shuffle=False,
             verbose=0,
-            callbacks=[_steps(advance, len(batches))],
+            callbacks=[_steps(advance, len(dataset))],
         )
     loss = float(record.history["loss"][-1])
     if not math.isfinite(loss):

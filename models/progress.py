@@ -53,7 +53,8 @@ def _curves(history: History) -> bytes:
     FigureCanvasAgg(figure)
     for place, name in enumerate(names, 1):
         axes: Any = figure.add_subplot(rows, columns, place)
-        axes.plot([row["epoch"] for row in history], [row[name] for row in history], marker=".")
+        known = [row for row in history if name in row]
+        axes.plot([row["epoch"] for row in known], [row[name] for row in known], marker=".")
         axes.set_title(name.replace("_", " "), fontsize=9)
         axes.grid(alpha=0.3)
     content = io.BytesIO()

@@ -25,6 +25,7 @@ pytestmark = [
 ]
 SIDES = (64, 64, 96, 96)
 RATE = 2e-2
+PACE = {"seconds", "pictures_per_second", "workers_busy"}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def whole(task: Task, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, A
 def history(run: Path, name: str = "segmenter") -> list[dict[str, float]]:
     rows = [json.loads(line) for line in (run / f"{name}.log.jsonl").read_text().splitlines()]
     # What differs between two runs.
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+    return [{key: value for key, value in row.items() if key not in PACE} for row in rows]
 
 
 def same(one: Any, other: Any) -> bool:

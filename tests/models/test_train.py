@@ -20,6 +20,7 @@ from bonedge.convert.trained import TrainedPair
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.models.train import command
 
+PACE = ("seconds", "pictures_per_second", "workers_busy")
 STAGES = ("--stage", "256:3", "--batch", "6", "--seed", "3")
 PATIENCE_SECONDS = 400
 
@@ -93,7 +94,7 @@ def test_killed_without_warning_it_goes_on_to_the_same_weights(run: Path, data: 
     for one, other in zip(weights(run / "segmenter.keras"), weights(tmp_path / "segmenter.keras"), strict=True):
         assert np.array_equal(one, other)
     for row, again in zip(log(run), log(tmp_path), strict=True):
-        assert row | {"seconds": 0} == again | {"seconds": 0}
+        assert row | dict.fromkeys(PACE) == again | dict.fromkeys(PACE)
 
 
 @pytest.mark.full
@@ -112,9 +113,10 @@ def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path
         assert f"bonedge {part}" in pair.operation.training.command
     assert len(pair.operation.abstention.feature_mean) == 192
     assert set(log(run, "classifier")[0]) == {
-        "epoch", "side", "loss", "validation_loss", "macro_f1", "tumour_accuracy", "seconds",
+        "epoch", "side", "loss", "validation_loss", "macro_f1", "tumour_accuracy", *PACE,
     }  # fmt: skip
-    assert set(log(run)[0]) == {"epoch", "side", "loss", "lesion_dice", "bone_dice", "false_alarms", "seconds"}
+    assert set(log(run)[0]) == {"epoch", "side", "loss", "lesion_dice", "bone_dice", "false_alarms", *PACE}
+    assert all(0 < row["workers_busy"] <= 1 for row in log(run)), "who reads it should learn whether training starves"
     assert not list(run.glob(".*")), "nothing temporary is left"
 
 
