@@ -21,6 +21,7 @@ from .crew import Crew, Limits
 from .errors import BonedgeError, OutputUnavailable
 from .exposition import Metrics
 from .failpoints import reach
+from .heap import give_back
 from .journal import Journal, Level
 from .ledger import Ledger
 from .lookout import POLL_SHARE, Lookout
@@ -37,6 +38,7 @@ _TICK_ONCE_SECONDS = 0.05
 _BEAT_SECONDS = 1.0
 _METRICS_SECONDS = 15.0
 _RETENTION_SECONDS = 3600.0
+_HEAP_SECONDS = 60.0
 _CLOCK_STEP_SECONDS = 1.0
 _BLOCKED_SECONDS = 20.0
 """For so long a disk that does not work is waited for when all is to be done once."""
@@ -119,6 +121,7 @@ class Daemon:
             _Duty(_BEAT_SECONDS, self._beat),
             _Duty(_METRICS_SECONDS, self._write_metrics),
             _Duty(_RETENTION_SECONDS, self._start_retention),
+            _Duty(_HEAP_SECONDS, give_back),
         )
         try:
             while not interrupted() and self._failure is None and not (once and self._finished()):

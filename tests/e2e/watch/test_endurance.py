@@ -14,6 +14,9 @@ import numpy as np
 from .conftest import Watch, drop
 from .test_bursts import cpu_seconds, memory_mb
 
+MOMENTARY = 2 * 4 + 1
+"""Threads that two workers write results with, and retention's."""
+
 
 def test_nothing_grows(
     watching: Callable[..., Watch], radiograph: Callable[..., bytes], scale: Callable[[Any, Any], Any]
@@ -44,9 +47,13 @@ def test_nothing_grows(
         f"({slopes[0]:+.2f} MB/h), descriptors {slopes[1]:+.3f}/h, threads {slopes[2]:+.3f}/h; latency p50 "
         f"{latencies[len(latencies) // 2]:.0f} ms, p95 {latencies[int(0.95 * len(latencies))]:.0f} ms"
     )
-    assert taken[-1, 1] - taken[0, 1] < 20
+    quarter = len(taken) // 4
+    first, last = (np.median(part, axis=0) for part in (taken[:quarter], taken[-quarter:]))
+    assert last[1] - first[1] < scale(20, 10)
     assert np.ptp(taken[:, 2]) < 20
-    assert np.ptp(taken[:, 3]) <= 1  # retention looks once an hour
+    # Each result is written by a few threads of a moment; what must not grow is how many there are in between.
+    assert last[3] == first[3]
+    assert np.ptp(taken[:, 3]) <= MOMENTARY
 
 
 def test_idle_costs_nothing(
