@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -76,26 +77,33 @@ class CaseSet:
         return dict(sorted(Counter(case.stratum for case in self.cases).items()))
 
 
-def open_set(
-    where: str, count: int, purpose: str, p: Preprocessing, *, cache: Path, seed: int, limbs_only: bool
-) -> CaseSet:
+class Purpose(StrEnum):
+    """What a set is for."""
+
+    CALIBRATION = "calibration"
+    VALIDATION = "validation"
+    REPAIR = "repair"
+
+
+def open_set(where: str, count: int, purpose: Purpose, p: Preprocessing, *, cache: Path, seed: int) -> CaseSet:
     """Read, or simulate, `count` cases; stratified by label and regime when the set holds more.
 
     Args:
         where: a data folder (see `bonedge.models.layouts.open_samples`), or `phantoms:SEED`.
         count: at most so many.
-        purpose: calibration or validation, for messages.
+        purpose: validation takes what a set holds back for testing, if it does; only calibration wants pictures of
+            something else, too, which have no right verdict but to abstain.
         p: how pictures are prepared.
         cache: folder for simulated sets.
         seed: of the draw.
-        limbs_only: leave out pictures of something else, which have no right verdict but to abstain.
 
     Raises:
         InvalidConfiguration: the set cannot be read or is empty.
     """
     folder = _simulated(where, count, cache) if where.startswith(PHANTOMS) else Path(where)
-    found = open_samples(folder, Part.TEST)
-    samples = [one for one in found.samples if not (limbs_only and one.label is Label.ABSTAIN)]
+    found = open_samples(folder, Part.TEST if purpose is Purpose.VALIDATION else Part.TRAINING)
+    strangers = purpose is Purpose.CALIBRATION
+    samples = [one for one in found.samples if strangers or one.label is not Label.ABSTAIN]
     chosen = draw(samples, _stratum, count, np.random.default_rng((0xCA5E, seed)))
     if not chosen:
         raise InvalidConfiguration(f"{where}: the {purpose} set holds no picture of a limb; give another folder")

@@ -19,7 +19,7 @@ from bonedge.models.fit_operation import fit_abstention
 from .assemble import assemble, in_memory
 from .calibrate import Inputs, check_likeness, check_pictures, network_inputs
 from .candidates import NETWORKS, Candidate, NetworkName
-from .cases import PHANTOMS, CaseSet, check_disjoint, free_seed, open_set
+from .cases import PHANTOMS, CaseSet, Purpose, check_disjoint, free_seed, open_set
 from .evidence import Evidence, Request, tools
 from .export import Exported, export
 from .finished import Finished
@@ -154,13 +154,13 @@ def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, lis
     first = free_seed(CALIBRATION_SEED, seeds)
     second = free_seed(max(VALIDATION_SEED, first + 1), seeds)
     calibration = open_set(
-        request.calibration or f"{PHANTOMS}{first}", request.calibration_count, "calibration", p,
-        cache=request.cache, seed=request.seed, limbs_only=False,
+        request.calibration or f"{PHANTOMS}{first}", request.calibration_count, Purpose.CALIBRATION, p,
+        cache=request.cache, seed=request.seed,
     )  # fmt: skip
     warnings = check_pictures(calibration)
     validation = open_set(
-        request.validation or f"{PHANTOMS}{second}", request.validation_count, "validation", p,
-        cache=request.cache, seed=request.seed, limbs_only=True,
+        request.validation or f"{PHANTOMS}{second}", request.validation_count, Purpose.VALIDATION, p,
+        cache=request.cache, seed=request.seed,
     )  # fmt: skip
     check_disjoint(calibration, validation, seeds, trained.pictures)
     check_provable(validation, request.limits)
@@ -266,7 +266,7 @@ def _workshops(
 def _repair_inputs(request: Request, trained: TrainedPair, networks: Networks) -> Inputs:
     p = trained.operation.preprocessing
     pictures = open_set(
-        str(request.repair), _REPAIR_PICTURES, "repair", p, cache=request.cache, seed=request.seed, limbs_only=True
+        str(request.repair), _REPAIR_PICTURES, Purpose.REPAIR, p, cache=request.cache, seed=request.seed
     )
     return network_inputs(pictures.cases, networks, p, trained.operation.decision)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
+import cv2
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonedge.convert.cases import draw
+from bonedge.convert.cases import Purpose, check_disjoint, draw, open_set
+from bonedge.edge.manifest import Preprocessing
 
 Item = tuple[int, int]
 """(stratum, number)."""
@@ -42,3 +45,25 @@ def test_another_seed_draws_others() -> None:
     pictures = numbered([30, 30])
     draws = {drawn_from(pictures, 10, seed) for seed in range(5)}
     assert len(draws) == 5
+
+
+def test_a_set_that_holds_pictures_back_calibrates_and_judges(tmp_path: Path) -> None:
+    """A user with one real set could not convert: the gates would judge what the ranges were fitted to."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    rows = ["file,label,split"]
+    for number in range(30):
+        label, split = ("normal", "benign", "malignant")[number % 3], "test" if number >= 21 else ""
+        pixels = np.random.default_rng(number).integers(0, 255, (90, 70), np.uint8)
+        cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), pixels)
+        if label != "normal":
+            cv2.imwrite(str(tmp_path / "masks" / f"{number}.png"), np.full((90, 70), 255, np.uint8))
+        rows.append(f"{number}.png,{label},{split}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    calibration, validation = (
+        open_set(str(tmp_path), 100, purpose, Preprocessing(), cache=tmp_path / "cache", seed=0)
+        for purpose in (Purpose.CALIBRATION, Purpose.VALIDATION)
+    )
+    assert {int(case.name.removesuffix(".png")) for case in calibration.cases} == set(range(21))
+    assert {int(case.name.removesuffix(".png")) for case in validation.cases} == set(range(21, 30))
+    check_disjoint(calibration, validation, (), ())
