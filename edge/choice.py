@@ -37,8 +37,6 @@ _AS_GOOD = 0.03
 """A median within this share of the best is as good; then the engine that starts sooner is taken."""
 _GPU_DRIVER = Path("/usr/lib/x86_64-linux-gnu/intel-opencl/libigdrcl.so")
 _FORMAT = 1
-_COMPILED = "compiled"
-"""Folder for compiled models, beside the choices."""
 
 Loader = Callable[[Bundle, EngineName, str, int | None], Networks]
 Inputs = tuple[Pixels, Pixels]
@@ -93,7 +91,7 @@ def load_chosen(
     Raises:
         BundleRefused: nothing can be loaded, or nothing that answers rightly.
     """
-    loader = partial(load, compiled=folder / _COMPILED)
+    loader = partial(load, compiled=folder)
     if engine != "auto" or device != "CPU":
         return loader(bundle, engine, device, threads)
     choice = remembered(bundle, threads, folder)
