@@ -24,7 +24,7 @@ from bonedge.edge.errors import BundleRefused, InvalidConfiguration
 from bonedge.edge.records import NOTICE
 
 from .evaluation import FEWEST, behaviour, slices_of, worst
-from .evaluation_tables import shown, title
+from .evaluation_tables import figures_by_part, shown
 
 _WORST = 12
 
@@ -109,10 +109,13 @@ def _models(bundle: Bundle) -> list[str]:
 
 
 def _data(bundle: Bundle) -> list[str]:
+    training = bundle.manifest.training
+    if not training.phantom_seeds:
+        return [f"{training.data.rstrip('.')}. Where they come from and how they were chosen is not recorded here."]
     benign, malignant = ([family.name for family in FAMILIES if family.malignant is which] for which in (False, True))
     regions = [region.value for region in Region if region is not Region.NON_LIMB]
     return [
-        f"{bundle.manifest.training.data.rstrip('.')}. No patient, no real radiograph, no person's data.",
+        f"{training.data.rstrip('.')}. No patient, no real radiograph, no person's data.",
         "",
         f"- Simulator, generation {GENERATION}. Regions: {_listed(regions)}; growth plates open and closed.",
         f"- Benign: {_listed(benign)}. Malignant: {_listed(malignant)}.",
@@ -134,12 +137,8 @@ def _making(bundle: Bundle) -> list[str]:
 
 def _results(evaluation: Mapping[str, Any]) -> list[str]:
     engine = evaluation["engine"]
-    parts = {"all": evaluation, **evaluation["regimes"]}
-    rows = [
-        _row(title(name), *(shown(part[group][name]) for part in parts.values()))
-        for group in ("binary", "ranking", "three_class", "segmentation")
-        for name in evaluation[group]
-    ]
+    parts, figures = figures_by_part(evaluation)
+    rows = [_row(*figure) for figure in figures]
     verdicts = list(next(iter(evaluation["confusion"].values())))
     confusion = [_row(truth, *map(str, row.values())) for truth, row in evaluation["confusion"].items()]
     coverage = [_row(f"{100 * one['coverage']:.0f}", shown(one["risk"])) for one in evaluation["risk_coverage"]]

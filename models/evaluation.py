@@ -31,6 +31,7 @@ from .metrics import (
 from .scores import SPECIFICITY, expected_calibration_error, roc_area, sensitivity_at
 
 _RESAMPLING_ENTROPY = 0xE7A1
+_SENSITIVITY = f"sensitivity_at_{100 * SPECIFICITY:.0f}_specificity"
 _COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 FEWEST = 10
 """Pictures of a slice that is worth a word."""
@@ -190,9 +191,6 @@ def _ranking(outcomes: Sequence[Outcome], seed: int) -> dict[str, Estimate]:
         _SENSITIVITY: _estimate(sensitivity_at(SPECIFICITY, scores, tumour, weights)),
         "calibration_error": _estimate(expected_calibration_error(probabilities, truths, weights)),
     }
-
-
-_SENSITIVITY = f"sensitivity_at_{100 * SPECIFICITY:.0f}_specificity"
 
 
 def _estimate(drawn: NDArray[np.float64]) -> Estimate:

@@ -27,15 +27,12 @@ def print_tables(document: dict[str, Any]) -> None:
         title=f"{bundle['name']} {bundle['version']} ({engine['name']} {engine['precision']} on {engine['device']}), "
         f"{document['phantoms']} phantoms of seed {document['seed']}",
     )
-    parts = {"all": document, **document["regimes"]}
+    parts, figures = figures_by_part(document)
     table.add_column("% (95 % interval)", no_wrap=True)
     for part in parts:
         table.add_column(part, justify="right", no_wrap=True)
-    for group in ("binary", "ranking", "three_class", "segmentation"):
-        for name in document[group]:
-            cells = (shown(part[group][name]) for part in parts.values())
-            table.add_row(title(name), *cells)
-    table.add_row("abstained", *(shown(part["abstained"]) for part in parts.values()))
+    for row in figures:
+        table.add_row(*row)
     truths = Table(box=box.SIMPLE_HEAD)
     for heading in ("truth \\ verdict", *(verdict.value for verdict in VERDICTS)):
         truths.add_column(heading, justify="left" if "truth" in heading else "right")
@@ -68,9 +65,15 @@ def print_tables(document: dict[str, Any]) -> None:
     console.print(NOTICE, markup=False, style="dim")
 
 
-def title(name: str) -> str:
-    """What a figure of the document is called in front of people."""
-    return _TITLES.get(name, name.replace("_", " "))
+def figures_by_part(document: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """(all and the regimes, rows): each row a figure's title and its cells, one per part."""
+    parts = {"all": document, **document["regimes"]}
+    rows = [
+        (_TITLES.get(name, name.replace("_", " ")), *(shown(part[group][name]) for part in parts.values()))
+        for group in ("binary", "ranking", "three_class", "segmentation")
+        for name in document[group]
+    ]
+    return tuple(parts), [*rows, ("abstained", *(shown(part["abstained"]) for part in parts.values()))]
 
 
 def shown(figure: Estimate | Mapping[str, float | None]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,7 +39,11 @@ def evaluation(bonedge: Run, tiny_bundle: Path, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    """Of thresholds, said to come from phantoms; what decides its verdicts is as it was evaluated."""
+    tiny = Bundle.open(tiny_bundle)
+    training = tiny.manifest.training.model_copy(update={"phantom_seeds": (5,)})
+    manifest = tiny.manifest.model_copy(update={"training": training})
+    return write_bundle(tmp_path / "bundle", manifest, dict(tiny.contents)).folder
 
 
 def test_the_card_is_in_the_bundle_and_says_what_was_measured(bonedge: Run, bundle: Path, evaluation: Path) -> None:
@@ -61,6 +64,19 @@ def test_the_card_is_in_the_bundle_and_says_what_was_measured(bonedge: Run, bund
     assert "None" not in card
     for row in (line for line in card.splitlines() if line.startswith("|")):
         assert row.endswith("|")
+
+
+def test_real_pictures_are_not_called_phantoms(bonedge: Run, bundle: Path, evaluation: Path) -> None:
+    """The card of a pair that learned from patients would say that there were none."""
+    opened = Bundle.open(bundle)
+    training = opened.manifest.training.model_copy(update={"data": "90 real radiographs (COCO).", "phantom_seeds": ()})
+    write_bundle(bundle, opened.manifest.model_copy(update={"training": training}), dict(opened.contents))
+    done = bonedge("card", bundle, "--evaluation", evaluation)
+    assert done.returncode == 0, done.stderr
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "90 real radiographs (COCO). Where" in card
+    assert "No patient" not in card
+    assert "from the simulator" not in card
 
 
 def test_a_second_card_takes_the_first_ones_place(bonedge: Run, bundle: Path, evaluation: Path) -> None:
