@@ -83,6 +83,13 @@ def describe_machine() -> Machine:
     )
 
 
+def processor_seconds(process_id: int) -> float:
+    """Processor time of a process so far, without its children's. Raises OSError when there is none."""
+    # Fields 14 and 15, counted after the name in brackets, which may itself hold blanks.
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def energy_joules() -> float | None:
     """Of the processor package since some time in the past (RAPL); None where it cannot be read."""
     text = _text(_RAPL).strip()

@@ -21,7 +21,7 @@ from .choice import Inputs, infer, network_inputs
 from .decode import Decoder
 from .engines import Networks, load
 from .golden import disagreements
-from .machine import ProcessorTime, energy_joules
+from .machine import ProcessorTime, energy_joules, processor_seconds
 from .manifest import EngineName
 from .pipeline import Pipeline
 from .write import write_examination
@@ -244,7 +244,5 @@ def _processor_seconds(decoder: Decoder) -> float:
     own = resource.getrusage(resource.RUSAGE_SELF)
     total = own.ru_utime + own.ru_stime
     if decoder.process_id is not None:
-        # Fields 14 and 15, counted after the name in brackets, which may itself hold blanks.
-        fields = Path(f"/proc/{decoder.process_id}/stat").read_text().rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        total += processor_seconds(decoder.process_id)
     return total

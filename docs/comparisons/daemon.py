@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pydicom
-from processes import Watch, instances, processor_seconds, proportional_mb, results, wait
+from processes import Watch, instances, proportional_mb, results, wait
 from pydicom.uid import JPEG2000Lossless
 
 from bonedge.edge.bundle import Bundle, open_bundle
@@ -27,7 +27,7 @@ from bonedge.edge.choice import infer, network_inputs
 from bonedge.edge.decode import decode_bytes
 from bonedge.edge.engines import load
 from bonedge.edge.ledger import NAME
-from bonedge.edge.machine import describe_machine
+from bonedge.edge.machine import describe_machine, processor_seconds
 from bonedge.edge.pipeline import Pipeline
 from bonedge.edge.specimens import write_specimens
 from bonedge.edge.trust import Trust

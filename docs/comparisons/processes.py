@@ -108,13 +108,6 @@ def proportional_mb(process_id: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
 
 
-def processor_seconds(process_id: int) -> float:
-    """Of a process so far, its children not included."""
-    # Fields 14 and 15, counted after the name in brackets, which may itself hold blanks.
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def kill(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL to it and its descendants."""
     for one in tree(process.pid):

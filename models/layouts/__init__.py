@@ -41,7 +41,7 @@ def open_samples(folder: Path, part: Part = Part.TRAINING) -> SampleSet:
         return PhantomSet(folder)
     for recognise, read in _LAYOUTS:
         if recognise(folder):
-            return read(folder, part)
+            return read(folder.resolve(), part)  # a fingerprint must not depend on where one stands
     raise InvalidConfiguration(
         f"{folder}: holds none of the known layouts: index.jsonl of `bonedge phantom`, BTXRD's dataset.xlsx, a COCO "
         f"annotation file, a folder named images, or DICOM files; {_HINT}"

@@ -14,9 +14,6 @@ import numpy as np
 from .conftest import Watch, drop
 from .test_bursts import cpu_seconds, memory_mb
 
-MOMENTARY = 2 * 4 + 1
-"""Threads that two workers write results with, and retention's."""
-
 
 def test_nothing_grows(
     watching: Callable[..., Watch], radiograph: Callable[..., bytes], scale: Callable[[Any, Any], Any]
@@ -49,11 +46,12 @@ def test_nothing_grows(
     )
     quarter = len(taken) // 4
     first, last = (np.median(part, axis=0) for part in (taken[:quarter], taken[-quarter:]))
+    assert taken[-1, 1] - taken[0, 1] < 20
     assert last[1] - first[1] < scale(20, 10)
     assert np.ptp(taken[:, 2]) < 20
-    # Each result is written by a few threads of a moment; what must not grow is how many there are in between.
-    assert last[3] == first[3]
-    assert np.ptp(taken[:, 3]) <= MOMENTARY
+    # Each result is written by threads of a moment, which a look may catch: the fewest of each while are what stays.
+    staying = [part.min() for part in np.array_split(taken[:, 3], scale(3, 30))]
+    assert np.ptp(staying) <= 1  # retention looks once an hour
 
 
 def test_idle_costs_nothing(
