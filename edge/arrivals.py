@@ -2,7 +2,7 @@
 
 `Intake.step` does whatever is due and says when it wants to be called again. It alone touches the file system and the
 list of files; other threads leave hints and reports in its inbox. It keeps a track for each file that is not settled,
-and for each settled one only how it looked, so that a rescan of many old files costs little.
+and for each settled one only a mark, so that a rescan of many old files costs little.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ class Intake:
         self._suspects = suspects or {}
         self._inbox: deque[Report | tuple[str, bool]] = deque()
         self._tracks: dict[str, _Track] = {}
-        self._settled: dict[str, int] = {}
-        """path -> hash of its signature."""
-        self._kept: dict[str, int] = {}
+        self._settled: set[int] = set()
+        """Marks of what is settled."""
+        self._kept: set[int] = set()
         """The settled that the rescan under way has seen, or that were settled meanwhile."""
         self._due: list[tuple[float, str]] = []
         self._walk: Walk | None = None
@@ -174,7 +174,7 @@ class Intake:
         """Do what is due; the seconds until there is more to do, unless something is left in the inbox before."""
         if self._forget:
             self._forget = False
-            self._settled, self._kept = {}, {}
+            self._settled, self._kept = set(), set()
         for _ in range(len(self._inbox)):
             letter = self._inbox.popleft()
             if isinstance(letter, Report):
@@ -205,7 +205,7 @@ class Intake:
     def _begin_walk(self) -> None:
         self._walk = Walk(self._tree)
         self._files = iter(self._walk)
-        self._kept = {}
+        self._kept = set()
         self._catching_up, self._set_aside = self._set_aside, False
         self._walk_cost = 0.0
         self._next_walk = float("inf")
@@ -232,7 +232,7 @@ class Intake:
         self._next_walk = min(self._next_walk + 1.0, self._clock() + pause)
         # What is gone from the folder need not be remembered, unless not all of the folder was seen.
         self._settled = self._kept if error is None else self._settled | self._kept
-        self._kept = {}
+        self._kept = set()
         self.walk_seconds = self._walk_cost
         reach("scanning")
         if error is None:
@@ -257,11 +257,12 @@ class Intake:
         """What a look showed. `due`: the look was asked for, by an event or by the passing of time."""
         track = self._tracks.get(path)
         if track is None:
-            if self._settled.get(path) == hash(signature) or self._kept.get(path) == hash(signature):
-                self._kept[path] = hash(signature)
+            mark = _mark(path, signature)
+            if mark in self._settled or mark in self._kept:
+                self._kept.add(mark)
                 return
             if self._is_settled(path, signature):
-                self._settled[path] = self._kept[path] = hash(signature)
+                self._note_settled(mark)
                 return
             # An event may find the list full of backlog: it still gets in, within a tenth.
             if len(self._tracks) >= TRACKS + (TRACKS // 10 if due else 0):
@@ -313,7 +314,7 @@ class Intake:
         if track is None:
             return
         if report.kind in (Kind.DONE, Kind.KNOWN, Kind.QUARANTINED):
-            self._settled[path] = self._kept[path] = hash(report.arrival.signature)
+            self._note_settled(_mark(path, report.arrival.signature))
             self._suspects.pop(path, None)
             del self._tracks[path]
             if track.stirred:
@@ -331,3 +332,15 @@ class Intake:
                 wait = _UNREACHABLE_SECONDS[min(track.unreachable, len(_UNREACHABLE_SECONDS) - 1)]
                 track.unreachable += 1
             self._rest(path, track, wait)
+
+    def _note_settled(self, mark: int) -> None:
+        self._settled.add(mark)
+        self._kept.add(mark)
+
+
+def _mark(path: str, signature: Signature) -> int:
+    """What is remembered of a settled file, 64 bits: paths would take most of the memory of a full folder.
+
+    Two of a million files have the same mark in one of 10^7 folders; the key of the hash is another with each start.
+    """
+    return hash((path, signature))

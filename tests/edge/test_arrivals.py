@@ -230,7 +230,7 @@ def test_files_that_go_are_forgotten(bay: Bay) -> None:
         path.unlink()
     bay.pass_by(100)
     assert bay.intake.unsettled == 0
-    assert bay.intake._settled == {}
+    assert bay.intake._settled == set()
     assert bay.intake.oldest_seconds() == 0.0
 
 

@@ -49,9 +49,7 @@ def test_nothing_grows(
     assert taken[-1, 1] - taken[0, 1] < 20
     assert last[1] - first[1] < scale(20, 10)
     assert np.ptp(taken[:, 2]) < 20
-    # Each result is written by threads of a moment, which a look may catch: the fewest of each while are what stays.
-    staying = [part.min() for part in np.array_split(taken[:, 3], scale(3, 30))]
-    assert np.ptp(staying) <= 1  # retention looks once an hour
+    assert np.ptp(taken[:, 3]) <= 1  # retention looks once an hour
 
 
 def test_idle_costs_nothing(
