@@ -187,6 +187,7 @@ def _fp32(request: Request, trained: TrainedPair, exported: Mapping[NetworkName,
         segmenter_side_px=p.segmenter_side_px,
         classifier_side_px=p.classifier_side_px,
         features=int(trained.segmenter.output["features"].shape[-1]),
+        turned=p.segmenter_turned,
     )
     return _Fp32(candidates, loaded, networks)
 

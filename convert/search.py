@@ -53,9 +53,9 @@ class PairJudged:
     segmenter: Candidate
     classifier: Candidate
     milliseconds: float
-    """Of both inferences, p50."""
+    """Of all inferences for one picture, p50."""
     fp32_milliseconds: float
-    """Of both fp32 inferences in the same races."""
+    """Of the same in fp32, in the same races."""
     gates: tuple[GateResult, ...]
     fidelity: Fidelity
     answers: tuple[Answer, ...]
@@ -100,11 +100,13 @@ class Bench:
     def judge_pair(self, segmenter: Judged, classifier: Judged) -> PairJudged:
         """Both networks as a bundle would run them; every gate."""
         given = self.answers(segmenter.candidate.load(self.threads), classifier.candidate.load(self.threads))
+        looks = 2 if self.frame.manifest.preprocessing.segmenter_turned else 1
+        fp32 = [one.fp32.p50 if one.fp32 else float("nan") for one in (segmenter, classifier)]
         return PairJudged(
             segmenter.candidate,
             classifier.candidate,
-            segmenter.milliseconds + classifier.milliseconds,
-            sum(one.fp32.p50 if one.fp32 else float("nan") for one in (segmenter, classifier)),
+            looks * segmenter.milliseconds + classifier.milliseconds,
+            looks * fp32[0] + fp32[1],
             self._gates(given, None),
             fidelity(self.reference, given),
             tuple(given),

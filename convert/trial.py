@@ -73,6 +73,7 @@ def pipeline(frame: Bundle, segmenter: LoadedNetwork, classifier: LoadedNetwork)
         segmenter_side_px=p.segmenter_side_px,
         classifier_side_px=p.classifier_side_px,
         features=len(frame.manifest.abstention.feature_mean),
+        turned=p.segmenter_turned,
     )
     return Pipeline(frame, networks)
 

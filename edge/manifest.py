@@ -39,6 +39,8 @@ class Preprocessing(_Strict):
     classifier_side_px: int = Field(299, ge=64, le=1024)
     classifier_channels: Literal["grey", "grey, lesion, bone"] = "grey"
     """What the classifier's three channels hold: the picture three times, or beside it the segmenter's two maps."""
+    segmenter_turned: bool = False
+    """Whether the segmenter is shown every picture a second time, turned by half, and its answers are averaged."""
     mean: float = 0.5
     std: float = Field(0.25, gt=0)
     """Both networks see (grey - mean) / std, grey in 0..1; neither contains a normalisation layer."""

@@ -117,7 +117,7 @@ def open_cache(
     wanted = {
         "layout": _LAYOUT,
         "data": data.fingerprint,
-        "preprocessing": p.model_dump(exclude={"classifier_channels"}),
+        "preprocessing": p.model_dump(exclude={"classifier_channels", "segmenter_turned"}),
     }
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     arrays = _kept(folder, marker, digest, p)

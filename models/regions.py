@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.edge.crop import bone_region, choose_region, lesion_region
+from bonedge.edge.engines.networks import look_twice
 from bonedge.edge.geometry import clip_box
 from bonedge.edge.manifest import Decision, Preprocessing
 from bonedge.edge.preprocess import Prepared
@@ -58,12 +59,17 @@ def segment_all(
     segmenter: Callable[[Pixels], dict[str, Pixels]], cache: PictureCache, indices: NDArray[np.int64], p: Preprocessing
 ) -> tuple[Pixels, Pixels]:
     """Maps (float32 "k side side 2") and features (float32 "k channels") of pictures that nothing was done to."""
-    maps, features = [], []
+
+    def segment(pixels: Pixels) -> tuple[Pixels, Pixels]:
+        answer = segmenter(pixels)
+        return np.asarray(answer["maps"], np.float32), np.asarray(answer["features"], np.float32)
+
+    look = look_twice(segment) if p.segmenter_turned else segment
+    answers = []
     for start in range(0, len(indices), 32):
         grey = cache.picture[indices[start : start + 32]].astype(np.float32) / np.float32(255)
-        answer = segmenter(((grey - np.float32(p.mean)) / np.float32(p.std))[:, :, :, None])
-        maps.append(np.asarray(answer["maps"], np.float32))
-        features.append(np.asarray(answer["features"], np.float32))
+        answers.append(look(((grey - np.float32(p.mean)) / np.float32(p.std))[:, :, :, None]))
+    maps, features = zip(*answers, strict=True)
     return np.concatenate(maps), np.concatenate(features)
 
 

@@ -38,7 +38,7 @@ from .regions import Regions, predict_regions
 from .segmenter import CHANNELS, FAMILY, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
 
-PREPROCESSING = Preprocessing(classifier_channels="grey, lesion, bone")
+PREPROCESSING = Preprocessing(classifier_channels="grey, lesion, bone", segmenter_turned=True)
 """Of the pair that is trained."""
 _RANGE_PENALTY = 1e-5
 _FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -96,4 +96,5 @@ def _load(bundle: Bundle, files: NetworkFiles, device: str, threads: int, compil
         segmenter_side_px=preprocessing.segmenter_side_px,
         classifier_side_px=preprocessing.classifier_side_px,
         features=len(bundle.manifest.abstention.feature_mean),
+        turned=preprocessing.segmenter_turned,
     )

@@ -107,6 +107,19 @@ def test_every_picture_keeps_its_own_maps(
         assert (maps[row, :, :, 0] != (grey > 0.35)).mean() < 1e-3
 
 
+def test_looks_a_second_time_as_the_runtime_does(cache: PictureCache, p: Preprocessing) -> None:
+    """If it failed, thresholds would be fitted to other maps than those that the workstation averages."""
+
+    def by_height(pixels: Any) -> dict[str, Any]:
+        height = np.linspace(0, 1, p.segmenter_side_px, dtype=np.float32)[None, :, None, None]
+        return {"maps": np.repeat(pixels * height, 2, axis=3), "features": pixels[:, 0, :4, 0]}
+
+    order = np.arange(3)
+    maps, _ = segment_all(by_height, cache, order, p.model_copy(update={"segmenter_turned": True}))
+    seen, _ = segment_all(lambda x: {"maps": np.repeat(x, 2, axis=3), "features": x[:, 0, :4, 0]}, cache, order, p)
+    np.testing.assert_allclose(maps, seen / 2, atol=1e-5)
+
+
 def test_reads_maps_as_the_runtime_reads_them(
     cache: PictureCache, p: Preprocessing, by_brightness: Callable[[Any], dict[str, Any]]
 ) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from bonedge.edge.bundle import Bundle
 from bonedge.edge.engines import load, openvino, tflite
+from bonedge.edge.engines.networks import LoadedNetwork
 from bonedge.edge.errors import BundleRefused, EngineUnavailable, InvalidConfiguration
 from bonedge.edge.machine import describe_machine
 from bonedge.edge.manifest import Manifest, Preprocessing
@@ -40,6 +41,29 @@ def test_computes_what_the_model_says(both: Bundle, engine: Any, picture: Pictur
     np.testing.assert_allclose(features, expected["features"](pixels), atol=1e-5)
     np.testing.assert_allclose(networks.classify(crop), expected["logits"](crop), atol=1e-5)
     assert networks.description == EngineDescription(engine, "CPU", "fp32")
+
+
+@engines
+def test_looks_a_second_time_where_the_bundle_says_so(
+    both: Bundle, engine: Any, picture: Picture, expected: Expected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thresholds of such a bundle were fitted to the average: one look alone would move verdicts."""
+    runtime = {"tflite": tflite, "openvino": openvino}[engine]
+    height = np.linspace(0, 1, 64, dtype=np.float32)[None, :, None, None]
+
+    def load_tilted(*given: Any, real: Any = runtime.load) -> LoadedNetwork:
+        network = real(*given)
+        return replace(network, run=lambda pixels: network.run(pixels * height))
+
+    monkeypatch.setattr(runtime, "load", load_tilted)
+    preprocessing = both.manifest.preprocessing.model_copy(update={"segmenter_turned": True})
+    twice = replace(both, manifest=both.manifest.model_copy(update={"preprocessing": preprocessing}))
+    pixels = picture(1)
+    maps, features = load(twice, engine).segment(pixels)
+    shown = pixels * height, pixels * height[:, ::-1]
+    assert np.abs(expected["maps"](shown[0]) - expected["maps"](shown[1])).max() > 0.1, "nothing would be proven"
+    np.testing.assert_allclose(maps, sum(map(expected["maps"], shown)) / 2, atol=1e-5)
+    np.testing.assert_allclose(features, sum(map(expected["features"], shown)) / 2, atol=1e-5)
 
 
 @engines
