@@ -245,7 +245,7 @@ class Bench:
             return self._quarantine(arrival, digest, content, f"the daemon died {deaths} times with it in hand")
         begun = self._clock()
         try:
-            radiograph = decoder.decode_content(content, self.pipeline.working_px)
+            radiograph = decoder.decode_content(content, self.pipeline.working_px, digest)
             reach("decoded")
             examination = self.pipeline.examine(radiograph, decode_ms=1000 * (self._clock() - begun))
             reach("examined")

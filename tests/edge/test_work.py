@@ -73,8 +73,9 @@ class Table:
         entry = self.ledger.find(hashlib.sha256(content).hexdigest(), "b")
         return None if entry is None else entry.state
 
-    def _decode(self, content: bytes, working_px: int) -> bytes:
+    def _decode(self, content: bytes, working_px: int, sha256: str) -> bytes:
         assert working_px == 640
+        assert sha256 == hashlib.sha256(content).hexdigest()
         self.decoded += 1
         if self.decoding is not None:
             raise self.decoding
