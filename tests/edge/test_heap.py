@@ -38,6 +38,29 @@ libc.malloc_info(0, file)
 libc.fclose(file)
 """
 
+HOLES = """
+import ctypes, resource
+from pathlib import Path
+from bonedge.edge.heap import give_back
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+blocks = [libc.malloc(100_000) for _ in range(1000)]
+for block in blocks:
+    ctypes.memset(block, 1, 100_000)
+for number, block in enumerate(blocks):
+    if number % 10:
+        libc.free(block)
+before = resident_mb()
+give_back()
+print(before - resident_mb())
+"""
+
 
 def heaps(how: str, file: Path) -> int:
     subprocess.run([sys.executable, "-c", PROGRAM, how, str(file)], check=True, timeout=60)
@@ -48,3 +71,9 @@ def test_all_threads_share_one_heap(tmp_path: Path) -> None:
     """If it failed, the daemon would keep a heap's leftovers for every thread that it ever had."""
     assert heaps("as usual", tmp_path / "usual.xml") > 1, "nothing would be proven otherwise"
     assert heaps("shared", tmp_path / "shared.xml") == 1
+
+
+def test_unused_memory_is_given_back() -> None:
+    """If it failed, the daemon would keep what its busiest minute took, between what is still in use."""
+    done = subprocess.run([sys.executable, "-c", HOLES], check=True, timeout=60, capture_output=True, text=True)
+    assert float(done.stdout) > 60
