@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -18,6 +19,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 _RUN = "from bonedge.edge.cli import main; main()"
 _TRIPWIRE = """
@@ -348,6 +351,18 @@ def test_show_without_a_bundle_is_about_the_released_one(bonedge: Run) -> None:
         assert "carries no model bundle" in done.stderr
     else:
         assert json.loads(done.stdout)["folder"].endswith("released/bundle")
+
+
+def test_the_released_bundle_is_signed_with_the_test_key(bonedge: Run) -> None:
+    """If it failed, the release was changed after it was signed, or the documented key is another one."""
+    released = Path(__file__).parents[2] / "models" / "released"
+    if not (released / "bundle" / "manifest.json").is_file():
+        pytest.skip("models/released/bundle is not there yet")
+    key = released / "test-key.pem.pub"
+    done = bonedge("bundle", "verify", released / "bundle", "--key", key)
+    assert done.returncode == 0, done.stderr
+    documented = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"bonedge test key").digest()).public_key()
+    assert documented.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) == key.read_bytes()
 
 
 def test_without_a_key_nothing_of_cryptography_is_needed(site: Path, bonedge: Run, picture: Path) -> None:
