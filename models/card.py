@@ -17,7 +17,7 @@ from bonedge.calibration.phantom.confusables import CONFUSABLES
 from bonedge.calibration.phantom.generate import GENERATION
 from bonedge.calibration.phantom.lesions import FAMILIES
 from bonedge.calibration.phantom.nonlimb import KINDS
-from bonedge.calibration.phantom.records import Region
+from bonedge.calibration.phantom.scene import REGIONS
 from bonedge.edge.bundle import Bundle, digests, write_bundle
 from bonedge.edge.bundle_report import MODEL_CARD, passport_summary
 from bonedge.edge.errors import BundleRefused, InvalidConfiguration
@@ -113,7 +113,7 @@ def _data(bundle: Bundle) -> list[str]:
     if not training.phantom_seeds:
         return [f"{training.data.rstrip('.')}. Where they come from and how they were chosen is not recorded here."]
     benign, malignant = ([family.name for family in FAMILIES if family.malignant is which] for which in (False, True))
-    regions = [region.value for region in Region if region is not Region.NON_LIMB]
+    regions = [region.value for region in REGIONS]
     return [
         f"{training.data.rstrip('.')}. No patient, no real radiograph, no person's data.",
         "",

@@ -57,6 +57,8 @@ class Limb:
     """Field of view along z."""
     age: float
     """Years."""
+    exposure: float = 1.0
+    """How many times the photons of an extremity's exposure such thick parts are given."""
 
 
 def build_limb(rng: np.random.Generator, region: Region) -> Limb:
@@ -66,9 +68,7 @@ def build_limb(rng: np.random.Generator, region: Region) -> Limb:
         rng: source of randomness.
         region: knee, leg, ankle or forearm.
     """
-    age = float(rng.choice([rng.uniform(6, 13), rng.uniform(13, 18), rng.uniform(18, 80)], p=[0.22, 0.25, 0.53]))
-    scale = float(np.interp(age, [5, 10, 14, 18], [0.58, 0.74, 0.92, 1.0]) * rng.normal(1, 0.05))
-    build = float(np.clip(rng.normal(1, 0.07), 0.84, 1.16))
+    age, scale, build = draw_person(rng)
     if region is Region.FOREARM:
         length = 245 * scale
         bones = _forearm(rng, scale, build, age, length)
@@ -88,11 +88,21 @@ def build_limb(rng: np.random.Generator, region: Region) -> Limb:
     return Limb(region, bones, muscle, float(rng.uniform(3, 16) * scale), float(centre), float(field), age)
 
 
-def _profile(scale: float, knots: list[tuple[float, float]], values: float = 1.0, smooth: float = 5.0) -> Profile:
+def draw_person(rng: np.random.Generator) -> tuple[float, float, float]:
+    """(age in years, scale of all lengths, scale of all widths besides); both scales are about 1 in adults."""
+    age = float(rng.choice([rng.uniform(6, 13), rng.uniform(13, 18), rng.uniform(18, 80)], p=[0.22, 0.25, 0.53]))
+    scale = float(np.interp(age, [5, 10, 14, 18], [0.58, 0.74, 0.92, 1.0]) * rng.normal(1, 0.05))
+    build = float(np.clip(rng.normal(1, 0.07), 0.84, 1.16))
+    return age, scale, build
+
+
+def profile(scale: float, knots: list[tuple[float, float]], values: float = 1.0, smooth: float = 5.0) -> Profile:
+    """Knots in an adult's millimetres, made to fit: `z` and smoothing by `scale`, the values by `values`."""
     return Profile(tuple((z * scale, value * values) for z, value in knots), smooth * scale)
 
 
-def _constant(value: float) -> Profile:
+def constant(value: float) -> Profile:
+    """The same everywhere."""
     return Profile(((0.0, value), (1.0, value)), 0.0)
 
 
@@ -106,12 +116,12 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
     femur_shaft = Tube(
         -400 * s,
         -8 * s,
-        _profile(
+        profile(
             s, [(-400, 14), (-130, 14.5), (-95, 17), (-65, 24), (-42, 33), (-30, 38 * flare), (-16, 36), (-8, 30)], w
         ),
-        _profile(s, [(-400, 14), (-130, 15), (-90, 16.5), (-55, 20), (-30, 25), (-8, 22)], w),
-        _profile(s, [(-400, 12), (-150, 3), (-60, 0), (0, 0)], s),
-        _profile(s, [(-400, 14), (-150, 6), (-50, 0), (0, -4)], s),
+        profile(s, [(-400, 14), (-130, 15), (-90, 16.5), (-55, 20), (-30, 25), (-8, 22)], w),
+        profile(s, [(-400, 12), (-150, 3), (-60, 0), (0, 0)], s),
+        profile(s, [(-400, 14), (-150, 6), (-50, 0), (0, -4)], s),
         14 * s,
     )
     femur = Bone(
@@ -121,8 +131,8 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
             Ellipsoid((-20.5 * w, -9 * w, -20 * s), (19.5 * w, 30 * w, 20 * s)),
             Ellipsoid((20.5 * w, -8 * w, -20.5 * s), (19.5 * w, 29 * w, 19 * s)),
         ),
-        _profile(s, [(-400, 6), (-140, 5), (-90, 2.6), (-60, 1.3), (-20, 1.0), (0, 1.1)], cortex / s, 6),
-        _profile(s, [(-400, 0.015), (-150, 0.02), (-90, 0.07), (-50, 0.14), (-15, 0.2), (0, 0.24)], density, 8),
+        profile(s, [(-400, 6), (-140, 5), (-90, 2.6), (-60, 1.3), (-20, 1.0), (0, 1.1)], cortex / s, 6),
+        profile(s, [(-400, 0.015), (-150, 0.02), (-90, 0.07), (-50, 0.14), (-15, 0.2), (0, 0.24)], density, 8),
         femur_shaft,
         (-320 * s, -105 * s),
         ((-95 * s, -42 * s),),
@@ -132,14 +142,14 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
     patella = Bone(
         "patella",
         (Ellipsoid((0, 40 * w, -34 * s), (21 * w, 10 * w, 21 * s)),),
-        _constant(1.2 * s),
-        _constant(0.17 * density),
+        constant(1.2 * s),
+        constant(0.17 * density),
     )
     end = length / s
     tibia_shaft = Tube(
         5 * s,
         length - 3 * s,
-        _profile(
+        profile(
             s,
             [
                 (0, 35),
@@ -156,7 +166,7 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
             ],
             w,
         ),
-        _profile(
+        profile(
             s,
             [
                 (0, 22),
@@ -171,8 +181,8 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
             ],
             w,
         ),
-        _profile(s, [(0, 0), (90, -2), (end / 2, bow / s), (end - 40, -2), (end, -3)], s),
-        _profile(s, [(0, -4), (60, 0), (end, 0)], s),
+        profile(s, [(0, 0), (90, -2), (end / 2, bow / s), (end - 40, -2), (end, -3)], s),
+        profile(s, [(0, -4), (60, 0), (end, 0)], s),
         4.5 * s,
     )
     tibia = Bone(
@@ -183,13 +193,13 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
             Ellipsoid((5 * w, -3 * w, 6 * s), (4 * w, 8 * w, 6.5 * s)),
             Ellipsoid((-21 * w, 0, length + 1 * s), (7 * w, 11 * w, 12 * s)),
         ),
-        _profile(
+        profile(
             s,
             [(0, 1.2), (25, 1.1), (55, 2.2), (100, 4.6), (end / 2, 5.6), (end - 90, 4.2), (end - 40, 1.6), (end, 1.2)],
             cortex / s,
             6,
         ),
-        _profile(
+        profile(
             s,
             [
                 (0, 0.27),
@@ -215,25 +225,23 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
     fibula_shaft = Tube(
         16 * s,
         length + 24 * s,
-        _profile(
+        profile(
             s,
             [(14, 8), (26, 10.5), (45, 7), (80, 6), (end - 60, 6.2), (end - 20, 8.5), (end + 4, 10), (end + 24, 7)],
             w,
         ),
-        _profile(s, [(14, 9), (26, 11), (45, 7.5), (80, 6.5), (end - 30, 7.5), (end + 6, 10), (end + 24, 8)], w),
-        _profile(
+        profile(s, [(14, 9), (26, 11), (45, 7.5), (80, 6.5), (end - 30, 7.5), (end + 6, 10), (end + 24, 8)], w),
+        profile(
             s, [(14, lateral + 4), (50, lateral), (end / 2, lateral - 5), (end - 50, 23), (end, 26), (end + 24, 27)], w
         ),
-        _profile(s, [(14, -16), (60, -15), (end / 2, -12), (end - 40, -8), (end + 24, -6)], s),
+        profile(s, [(14, -16), (60, -15), (end / 2, -12), (end - 40, -8), (end + 24, -6)], s),
         7 * s,
     )
     fibula = Bone(
         "fibula",
         (fibula_shaft,),
-        _profile(
-            s, [(14, 0.9), (40, 1.5), (90, 2.7), (end - 80, 2.7), (end - 20, 1.4), (end + 24, 1.0)], cortex / s, 6
-        ),
-        _profile(
+        profile(s, [(14, 0.9), (40, 1.5), (90, 2.7), (end - 80, 2.7), (end - 20, 1.4), (end + 24, 1.0)], cortex / s, 6),
+        profile(
             s, [(14, 0.17), (40, 0.08), (80, 0.02), (end - 60, 0.02), (end - 10, 0.13), (end + 24, 0.18)], density, 6
         ),
         fibula_shaft,
@@ -249,8 +257,8 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
                 Ellipsoid((0, 2 * w, length + 16 * s), (19 * w, 22 * w, 13.5 * s)),
                 Ellipsoid((-2 * w, 26 * w, length + 20 * s), (13 * w, 14 * w, 10 * s)),
             ),
-            _constant(1.1 * s),
-            _constant(0.22 * density),
+            constant(1.1 * s),
+            constant(0.22 * density),
         ),
         Bone(
             "calcaneus",
@@ -258,8 +266,8 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
                 Ellipsoid((2 * w, -14 * w, length + 43 * s), (15 * w, 34 * w, 14 * s)),
                 Ellipsoid((2 * w, -34 * w, length + 47 * s), (14 * w, 15 * w, 17 * s)),
             ),
-            _constant(1.0 * s),
-            _constant(0.16 * density),
+            constant(1.0 * s),
+            constant(0.16 * density),
         ),
         Bone(
             "navicular and cuneiforms",
@@ -268,8 +276,8 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
                 Ellipsoid((0, 60 * w, length + 31 * s), (22 * w, 10 * w, 11 * s)),
                 Ellipsoid((2 * w, 88 * w, length + 42 * s), (24 * w, 26 * w, 8 * s)),
             ),
-            _constant(1.0 * s),
-            _constant(0.14 * density),
+            constant(1.0 * s),
+            constant(0.14 * density),
         ),
     )
     varus = float(rng.normal(0, 0.035))
@@ -287,7 +295,7 @@ def _forearm(rng: np.random.Generator, s: float, build: float, age: float, lengt
     radius_shaft = Tube(
         -length + 8 * s,
         -1 * s,
-        _profile(
+        profile(
             s,
             [
                 (top + 8, 11),
@@ -302,16 +310,16 @@ def _forearm(rng: np.random.Generator, s: float, build: float, age: float, lengt
             ],
             w,
         ),
-        _profile(s, [(top + 8, 10.5), (top + 30, 6.5), (top + 60, 6.5), (-60, 6.5), (-25, 9.5), (-6, 12), (0, 11)], w),
-        _profile(s, [(top, -9), (top + 45, -7), (-120, -14), (-60, -12), (0, -8)], w),
-        _constant(0.0),
+        profile(s, [(top + 8, 10.5), (top + 30, 6.5), (top + 60, 6.5), (-60, 6.5), (-25, 9.5), (-6, 12), (0, 11)], w),
+        profile(s, [(top, -9), (top + 45, -7), (-120, -14), (-60, -12), (0, -8)], w),
+        constant(0.0),
         4 * s,
     )
     radius = Bone(
         "radius",
         (radius_shaft, Ellipsoid((-18 * w, 0, 1 * s), (6 * w, 8 * w, 10 * s))),
-        _profile(s, [(top, 1.0), (top + 40, 2.4), (-110, 2.9), (-55, 1.8), (-20, 0.9), (0, 1.0)], cortex / s, 5),
-        _profile(s, [(top, 0.2), (top + 40, 0.04), (-100, 0.02), (-45, 0.09), (-15, 0.16), (0, 0.22)], density, 5),
+        profile(s, [(top, 1.0), (top + 40, 2.4), (-110, 2.9), (-55, 1.8), (-20, 0.9), (0, 1.0)], cortex / s, 5),
+        profile(s, [(top, 0.2), (top + 40, 0.04), (-100, 0.02), (-45, 0.09), (-15, 0.16), (0, 0.22)], density, 5),
         radius_shaft,
         (-length + 60 * s, -58 * s),
         ((-48 * s, -15 * s), (-length + 20 * s, -length + 48 * s)),
@@ -321,21 +329,21 @@ def _forearm(rng: np.random.Generator, s: float, build: float, age: float, lengt
     ulna_shaft = Tube(
         -length - 14 * s,
         -4 * s,
-        _profile(
+        profile(
             s,
             [(top - 14, 10), (top, 12), (top + 25, 9), (top + 70, 7.2), (-90, 6.2), (-25, 6), (-10, 8.5), (-4, 8.5)],
             w,
         ),
-        _profile(s, [(top - 14, 12), (top, 14), (top + 30, 10), (-120, 7), (-40, 5.5), (-4, 8)], w),
-        _profile(s, [(top, 9), (top + 60, 9), (-120, 10), (-40, 14), (0, 16)], w),
-        _profile(s, [(top, -4), (-100, 0), (0, 1)], s),
+        profile(s, [(top - 14, 12), (top, 14), (top + 30, 10), (-120, 7), (-40, 5.5), (-4, 8)], w),
+        profile(s, [(top, 9), (top + 60, 9), (-120, 10), (-40, 14), (0, 16)], w),
+        profile(s, [(top, -4), (-100, 0), (0, 1)], s),
         4 * s,
     )
     ulna = Bone(
         "ulna",
         (ulna_shaft, Ellipsoid((19 * w, -3 * w, -1 * s), (3 * w, 3 * w, 7 * s))),
-        _profile(s, [(top, 1.2), (top + 40, 2.5), (-110, 2.8), (-40, 1.8), (-4, 0.9)], cortex / s, 5),
-        _profile(s, [(top, 0.2), (top + 50, 0.05), (-100, 0.02), (-30, 0.07), (-4, 0.17)], density, 5),
+        profile(s, [(top, 1.2), (top + 40, 2.5), (-110, 2.8), (-40, 1.8), (-4, 0.9)], cortex / s, 5),
+        profile(s, [(top, 0.2), (top + 50, 0.05), (-100, 0.02), (-30, 0.07), (-4, 0.17)], density, 5),
         ulna_shaft,
         (-length + 50 * s, -50 * s),
         ((-42 * s, -14 * s),),
@@ -351,8 +359,8 @@ def _forearm(rng: np.random.Generator, s: float, build: float, age: float, lengt
         Bone(
             "carpal",
             (Ellipsoid((ml * w, rng.normal(0, 1.5) * s, z * s), (a * w * grown, 7 * w * grown, b * s * grown)),),
-            _constant(0.8 * s),
-            _constant(0.2 * density),
+            constant(0.8 * s),
+            constant(0.2 * density),
         )
         for row in rows
         for ml, z, a, b in row
@@ -362,18 +370,18 @@ def _forearm(rng: np.random.Generator, s: float, build: float, age: float, lengt
         shaft = Tube(
             28 * s,
             end * s,
-            _profile(s, [(28, 6.5), (40, 4.6), (end - 14, 4.6), (end - 4, 6.5)], w, 3),
-            _profile(s, [(28, 7), (40, 4.5), (end - 14, 4.5), (end - 4, 7)], w, 3),
-            _constant(ml * w),
-            _constant(0.0),
+            profile(s, [(28, 6.5), (40, 4.6), (end - 14, 4.6), (end - 4, 6.5)], w, 3),
+            profile(s, [(28, 7), (40, 4.5), (end - 14, 4.5), (end - 4, 7)], w, 3),
+            constant(ml * w),
+            constant(0.0),
             4 * s,
         )
         metacarpals.append(
             Bone(
                 "metacarpal",
                 (shaft,),
-                _profile(s, [(28, 0.8), (48, 1.7), (end - 18, 1.6), (end, 0.8)], cortex / s, 4),
-                _profile(s, [(28, 0.18), (50, 0.04), (end, 0.18)], density, 4),
+                profile(s, [(28, 0.8), (48, 1.7), (end - 18, 1.6), (end, 0.8)], cortex / s, 4),
+                profile(s, [(28, 0.18), (50, 0.04), (end, 0.18)], density, 4),
                 tilt=fan,
                 pivot_mm=28 * s,
             )
@@ -381,17 +389,17 @@ def _forearm(rng: np.random.Generator, s: float, build: float, age: float, lengt
     humerus_shaft = Tube(
         -length - 200 * s,
         -length - 8 * s,
-        _profile(s, [(top - 200, 11), (top - 60, 12), (top - 25, 26), (top - 10, 27)], w),
-        _profile(s, [(top - 200, 11), (top - 60, 9), (top - 20, 9), (top - 8, 11)], w),
-        _constant(0.0),
-        _constant(6.0 * s),
+        profile(s, [(top - 200, 11), (top - 60, 12), (top - 25, 26), (top - 10, 27)], w),
+        profile(s, [(top - 200, 11), (top - 60, 9), (top - 20, 9), (top - 8, 11)], w),
+        constant(0.0),
+        constant(6.0 * s),
         8 * s,
     )
     humerus = Bone(
         "humerus",
         (humerus_shaft,),
-        _profile(s, [(top - 200, 4), (top - 60, 3), (top - 10, 1.1)], cortex / s, 5),
-        _profile(s, [(top - 200, 0.02), (top - 50, 0.05), (top - 8, 0.17)], density, 6),
+        profile(s, [(top - 200, 4), (top - 60, 3), (top - 10, 1.1)], cortex / s, 5),
+        profile(s, [(top - 200, 0.02), (top - 50, 0.05), (top - 8, 0.17)], density, 6),
     )
     return (radius, ulna, *carpals, *metacarpals, humerus)
 
@@ -403,7 +411,7 @@ def _leg_muscle(rng: np.random.Generator, w: float, length: float) -> tuple[Tube
         Tube(
             -500 * w,
             length + 60 * w,
-            _profile(
+            profile(
                 w,
                 [
                     (-300, 74),
@@ -418,7 +426,7 @@ def _leg_muscle(rng: np.random.Generator, w: float, length: float) -> tuple[Tube
                 girth,
                 18,
             ),
-            _profile(
+            profile(
                 w,
                 [
                     (-300, 78),
@@ -433,17 +441,17 @@ def _leg_muscle(rng: np.random.Generator, w: float, length: float) -> tuple[Tube
                 girth,
                 18,
             ),
-            _constant(4.0 * w),
-            _profile(w, [(-200, 0), (0, -2), (90, -18), (end - 30, -10), (end, 0)], girth, 18),
+            constant(4.0 * w),
+            profile(w, [(-200, 0), (0, -2), (90, -18), (end - 30, -10), (end, 0)], girth, 18),
             30 * w,
         ),
         Tube(
             length - 10 * w,
             length + 66 * w,
-            _profile(w, [(end, 34), (end + 60, 38)], girth, 10),
-            _profile(w, [(end, 40), (end + 30, 85), (end + 60, 95)], girth, 10),
-            _constant(2.0 * w),
-            _profile(w, [(end, 0), (end + 50, 30)], girth, 10),
+            profile(w, [(end, 34), (end + 60, 38)], girth, 10),
+            profile(w, [(end, 40), (end + 30, 85), (end + 60, 95)], girth, 10),
+            constant(2.0 * w),
+            profile(w, [(end, 0), (end + 50, 30)], girth, 10),
             16 * w,
         ),
     )
@@ -456,14 +464,14 @@ def _forearm_muscle(rng: np.random.Generator, w: float, length: float) -> tuple[
         Tube(
             -length - 260 * w,
             110 * w,
-            _profile(
+            profile(
                 w, [(top - 200, 46), (top, 46), (top + 60, 43), (-90, 31), (-20, 28), (25, 36), (90, 42)], girth, 14
             ),
-            _profile(
+            profile(
                 w, [(top - 200, 46), (top, 40), (top + 60, 38), (-90, 26), (-20, 20), (25, 17), (90, 14)], girth, 14
             ),
-            _constant(0.0),
-            _constant(0.0),
+            constant(0.0),
+            constant(0.0),
             14 * w,
         ),
     )

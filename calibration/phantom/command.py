@@ -19,7 +19,7 @@ from bonedge.edge.records import Label, Mask
 from ..production import produce
 from .dicom import as_dicom, as_png, encode_png, encoding_rng
 from .generate import generate
-from .records import Phantom, Regime
+from .records import Phantom, Regime, Region
 from .sheet import Canvas, contact_sheet, tile
 
 INDEX = "index.jsonl"
@@ -41,6 +41,8 @@ class Order:
     """Taken in turn; empty leaves the mix to the generator."""
     regimes: tuple[Regime, ...]
     sheet: bool
+    regions: tuple[Region, ...] = ()
+    """Taken in turn; empty leaves it to chance."""
 
 
 @click.command("phantom")
@@ -60,6 +62,11 @@ class Order:
     "--regime", "regimes", multiple=True, type=click.Choice([regime.value for regime in Regime]),
     help="Only these difficulties, in turn.  [default: all]",
 )  # fmt: skip
+@click.option(
+    "--region", "regions", multiple=True,
+    type=click.Choice([region.value for region in Region if region is not Region.NON_LIMB]),
+    help="Only these parts of the body, in turn.  [default: knee, leg, ankle, forearm: what the released models know]",
+)  # fmt: skip
 @click.option("--sheet", is_flag=True, help=f"Also draw a contact sheet of the first {_SHEET_LIMIT}, {SHEET}.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes.  [default: one per processor]")
 def command(
@@ -70,6 +77,7 @@ def command(
     size: int,
     labels: tuple[str, ...],
     regimes: tuple[str, ...],
+    regions: tuple[str, ...],
     sheet: bool,
     jobs: int | None,
 ) -> None:
@@ -78,7 +86,8 @@ def command(
     Pictures go into the output folder, their exact lesion and long-bone masks into its folder masks, and what is
     known about each into index.jsonl. They are physics-based simulations, not patients.
     """
-    order = Order(output, seed, size, form, tuple(map(Label, labels)), tuple(map(Regime, regimes)), sheet)
+    wanted = tuple(map(Label, labels)), tuple(map(Regime, regimes))
+    order = Order(output, seed, size, form, *wanted, sheet, tuple(map(Region, regions)))
     make(order, count, jobs)
 
 
@@ -127,6 +136,10 @@ def _wanted(order: Order, index: int) -> dict[str, Any]:
         wanted["label"] = order.labels[index % len(order.labels)]
     if order.regimes:
         wanted["regime"] = order.regimes[index // max(1, len(order.labels)) % len(order.regimes)]
+    if order.regions:
+        # After the turns of the others: every region with every label in every regime.
+        turn = max(1, len(order.labels)) * max(1, len(order.regimes))
+        wanted["region"] = order.regions[index // turn % len(order.regions)]
     return wanted
 
 

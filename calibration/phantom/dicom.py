@@ -46,6 +46,8 @@ _BODY_PARTS = {
     Region.LEG: ("LEG", "TIBIA FIBULA", "LOWER LEG"),
     Region.ANKLE: ("ANKLE",),
     Region.FOREARM: ("FOREARM", "RADIUS ULNA"),
+    Region.SHOULDER: ("SHOULDER", "HUMERUS"),
+    Region.HIP: ("HIP", "FEMUR"),
 }
 _TRUNK_PARTS = {
     "chest": "CHEST",

@@ -8,7 +8,7 @@ from bonedge.edge.records import Label
 
 from .acquisition import acquire
 from .nonlimb import nonlimb_scene
-from .records import Phantom, Regime
+from .records import Phantom, Regime, Region
 from .scene import limb_scene
 
 LABEL_MIX = (
@@ -24,7 +24,13 @@ GENERATION = 2
 
 
 def generate(
-    seed: int, index: int, *, size: int = 640, label: Label | None = None, regime: Regime | None = None
+    seed: int,
+    index: int,
+    *,
+    size: int = 640,
+    label: Label | None = None,
+    regime: Regime | None = None,
+    region: Region | None = None,
 ) -> Phantom:
     """One simulated radiograph with its truth.
 
@@ -35,9 +41,10 @@ def generate(
         label: what to simulate; by default the index decides, in fixed proportions (35 % normal, 30 % benign,
             30 % malignant, 5 % non-limb).
         regime: how hard the lesion is; by default the index decides, in equal parts.
+        region: what is in the field of a limb; by default one of those that the released models know.
     """
     label = label or LABEL_MIX[index * STRIDE % len(LABEL_MIX)]
     regime = regime or tuple(Regime)[index // len(LABEL_MIX) % 3]
     rng = np.random.default_rng(np.random.SeedSequence((0xB0ED6E, seed, index)))
-    scene = nonlimb_scene(rng, size) if label is Label.ABSTAIN else limb_scene(rng, label, regime, size)
+    scene = nonlimb_scene(rng, size) if label is Label.ABSTAIN else limb_scene(rng, label, regime, size, region)
     return acquire(scene, rng)

@@ -26,6 +26,8 @@ class Region(StrEnum):
     LEG = "leg"
     ANKLE = "ankle"
     FOREARM = "forearm"
+    SHOULDER = "shoulder"
+    HIP = "hip"
     NON_LIMB = "non-limb"
 
 

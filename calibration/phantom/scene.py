@@ -13,13 +13,16 @@ from . import confusables
 from .anatomy import Bone, Limb, build_limb
 from .conspicuity import LEAST_CONSPICUITY, Change, conspicuity
 from .geometry import Chord, Field, Frame, union_length
+from .girdles import build_hip, build_shoulder
 from .lesions import FAMILIES, Family, Lesion, chondroid_mm, destroyed, draw_lesion, matrix_fraction, outline
 from .physics import Paths, expose, primary, random_exposure
 from .records import Regime, Region, Scene
 from .texture import noise, smoothstep, trabeculae
 
-REGIONS = (Region.KNEE, Region.LEG, Region.ANKLE, Region.FOREARM)
-LONG_BONES = ("femur", "tibia", "fibula", "radius", "ulna")
+REGIONS = {Region.KNEE: 0.36, Region.LEG: 0.22, Region.ANKLE: 0.2, Region.FOREARM: 0.22}
+"""What the released models are trained on, and how often; others are simulated when they are asked for."""
+GIRDLES = {Region.SHOULDER: build_shoulder, Region.HIP: build_hip}
+LONG_BONES = ("femur", "tibia", "fibula", "radius", "ulna", "humerus, upper end")
 ASPECTS = (0.42, 0.5, 0.6, 0.75, 0.83, 0.83, 1.0)
 """Width over height of the common cassette formats and collimations."""
 
@@ -50,7 +53,9 @@ class Shadow:
     """`mineral` as it would be without the lesion."""
 
 
-def limb_scene(rng: np.random.Generator, label: Label, regime: Regime, size: int) -> Scene:
+def limb_scene(
+    rng: np.random.Generator, label: Label, regime: Regime, size: int, region: Region | None = None
+) -> Scene:
     """A limb radiograph's signal before the console.
 
     Args:
@@ -58,10 +63,11 @@ def limb_scene(rng: np.random.Generator, label: Label, regime: Regime, size: int
         label: normal, benign or malignant.
         regime: how hard the lesion is to see.
         size: long side, pixels.
+        region: what is in the field; by default one of `REGIONS`.
     """
     family = None
     while True:
-        patient = _draw_patient(rng, label, regime, family)
+        patient = _draw_patient(rng, label, regime, region, family)
         scene, seen = _radiograph(rng, patient, label, regime, size)
         if seen >= LEAST_CONSPICUITY[regime]:
             return scene
@@ -94,6 +100,7 @@ def _radiograph(
             change = Change(shadow.mineral - shadow.healthy, shadow.outside_soft, shadow.healthy > 0)
     paths = Paths(soft, fat, mineral, np.zeros_like(soft))
     passed, exposure = primary(paths), random_exposure(rng)
+    exposure = replace(exposure, photons=exposure.photons * patient.limb.exposure)
     signal = expose(passed, exposure, spacing, rng)
     seen = conspicuity(paths, passed, change, lesion, exposure, spacing) if patient.lesion else np.inf
     family = patient.lesion.family.name if patient.lesion else patient.confusable
@@ -101,11 +108,13 @@ def _radiograph(
     return Scene(signal, lesion, bones, spacing, label, patient.limb.region, family, regime, semiology), seen
 
 
-def _draw_patient(rng: np.random.Generator, label: Label, regime: Regime, wanted: Family | None = None) -> Patient:
+def _draw_patient(
+    rng: np.random.Generator, label: Label, regime: Regime, region: Region | None, wanted: Family | None
+) -> Patient:
     """A person whose field shows a place where the wanted thing can be; `wanted`: of this family."""
     while True:
-        region = Region(rng.choice([region.value for region in REGIONS], p=[0.36, 0.22, 0.2, 0.22]))
-        limb = build_limb(rng, region)
+        shown = region or Region(rng.choice([one.value for one in REGIONS], p=list(REGIONS.values())))
+        limb = GIRDLES[shown](rng) if shown in GIRDLES else build_limb(rng, shown)
         span = 0.36 * limb.length_mm
         window = (limb.centre_mm - span, limb.centre_mm + span)
         if label is Label.NORMAL:
@@ -165,6 +174,9 @@ def _rays(rng: np.random.Generator, limb: Limb, size: int, spacing: float) -> Fr
     view = float(
         rng.choice([rng.normal(0, 0.12), np.pi / 2 + rng.normal(0, 0.12), rng.uniform(0, np.pi)], p=[0.5, 0.35, 0.15])
     )
+    if limb.region in GIRDLES:
+        # Nobody is seen from the side there: antero-posterior, or turned by up to 31 degrees.
+        view = 0.35 * min(view, np.pi - view)
     tilt = float(rng.normal(0, 0.06))
     across = (np.arange(columns, dtype=np.float32) - np.float32(columns / 2)) * np.float32(spacing)
     along = (np.arange(size, dtype=np.float32) - np.float32(size / 2)) * np.float32(spacing) + np.float32(

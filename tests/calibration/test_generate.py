@@ -7,7 +7,8 @@ import pytest
 
 from bonedge.calibration.phantom.generate import LABEL_MIX, generate
 from bonedge.calibration.phantom.lesions import FAMILIES
-from bonedge.calibration.phantom.records import Regime
+from bonedge.calibration.phantom.records import Regime, Region
+from bonedge.calibration.phantom.scene import REGIONS
 from bonedge.edge.records import Label
 
 SIZE = 320
@@ -42,6 +43,24 @@ def test_a_tumour_has_a_mask_on_its_bone_and_the_pixels_differ_there(label: Labe
         assert (phantom.lesion_mask & phantom.bone_mask).any()
         assert phantom.family in {family.name for family in FAMILIES if family.malignant is (label is Label.MALIGNANT)}
         assert set(phantom.semiology) == {"margin", "matrix", "periosteal reaction", "soft-tissue mass"}
+
+
+@pytest.mark.parametrize("region", [region for region in Region if region is not Region.NON_LIMB])
+def test_every_region_has_its_long_bone_and_lesions_on_it(region: Region) -> None:
+    """A region would be simulated that teaches nothing, or lesions beside the bone."""
+    normal = generate(11, 0, size=SIZE, label=Label.NORMAL, region=region)
+    assert normal.region is region
+    assert 0.01 < normal.bone_mask.mean() < 0.6
+    bone, other = (normal.pixels[one] for one in (normal.bone_mask, ~normal.bone_mask))
+    assert np.median(bone) > np.median(other)
+    tumour = generate(11, 1, size=SIZE, label=Label.BENIGN, regime=Regime.OVERT, region=region)
+    assert tumour.region is region
+    assert (tumour.lesion_mask & tumour.bone_mask).sum() > 0.5 * tumour.lesion_mask.sum()
+
+
+def test_the_regions_of_the_released_models_come_unasked() -> None:
+    """Figures would be measured on parts of the body that the models have never seen."""
+    assert {generate(1, index, size=128).region for index in range(30)} == {*REGIONS, Region.NON_LIMB}
 
 
 def test_a_normal_limb_has_bones_and_no_lesion_and_a_chest_has_neither() -> None:
