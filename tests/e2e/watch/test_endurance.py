@@ -49,7 +49,8 @@ def test_nothing_grows(
     assert taken[-1, 1] - taken[0, 1] < 20
     assert last[1] - first[1] < scale(20, 10)
     assert np.ptp(taken[:, 2]) < 20
-    assert np.ptp(taken[:, 3]) <= 1  # retention looks once an hour
+    # Two results at once start two more threads that write, which stay; retention's comes once an hour.
+    assert np.ptp(taken[:, 3]) <= 3
 
 
 def test_idle_costs_nothing(
