@@ -71,8 +71,7 @@ $(RUNTIME)/.stamp: pyproject.toml | check-python
 $(FULL)/.stamp: pyproject.toml | check-python
 	@echo "Creating the full environment in $(FULL) (TensorFlow, Keras, NNCF and the checkers) ..."
 	@$(PYTHON) -m venv $(FULL)
-	@# Uncompiled: of TensorFlow, Python compiles what is imported; pip would compile all.
-	@$(FULL)/bin/python $(PIP) --no-compile --editable '.[data,study,test]'
+	@$(FULL)/bin/python $(PIP) --editable '.[data,study,test]'
 	@touch $@
 
 $(BARE)/.stamp: pyproject.toml | check-python
