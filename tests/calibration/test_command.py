@@ -111,14 +111,12 @@ def test_is_bit_identical_whatever_the_processes(phantom: Callable[..., Any]) ->
 def test_shows_the_regions_that_are_asked_for(phantom: Callable[..., Any]) -> None:
     """A set for one part of the body would hold others; or the new ones would come only with some labels."""
     asked = ("--region", "hip", "--region", "shoulder", "--label", "normal", "--label", "malignant")
-    done, folder = phantom("--count", 5, "--seed", 2, "--regime", "overt", *asked)
+    done, folder = phantom("--count", 3, "--seed", 2, "--regime", "overt", *asked)
     assert done.returncode == 0, done.stderr
     assert [(one["region"], one["label"]) for one in index_of(folder)] == [
         ("hip", "normal"),
         ("hip", "malignant"),
         ("shoulder", "normal"),
-        ("shoulder", "malignant"),
-        ("hip", "normal"),
     ]
 
 
