@@ -177,17 +177,14 @@ class _Fp32:
 
 
 def _fp32(request: Request, trained: TrainedPair, exported: Mapping[NetworkName, Exported]) -> _Fp32:
-    p = trained.operation.preprocessing
     candidates = {network: Workshop.fp32(network, exported[network], request.engines[0]) for network in NETWORKS}
     loaded = {network: candidates[network].load(request.threads) for network in NETWORKS}
     networks = pair(
         loaded["segmenter"],
         loaded["classifier"],
         EngineDescription("calibration", "CPU", "fp32"),
-        segmenter_side_px=p.segmenter_side_px,
-        classifier_side_px=p.classifier_side_px,
-        features=int(trained.segmenter.output["features"].shape[-1]),
-        turned=p.segmenter_turned,
+        trained.operation.preprocessing,
+        int(trained.segmenter.output["features"].shape[-1]),
     )
     return _Fp32(candidates, loaded, networks)
 

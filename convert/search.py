@@ -100,7 +100,7 @@ class Bench:
     def judge_pair(self, segmenter: Judged, classifier: Judged) -> PairJudged:
         """Both networks as a bundle would run them; every gate."""
         given = self.answers(segmenter.candidate.load(self.threads), classifier.candidate.load(self.threads))
-        looks = 2 if self.frame.manifest.preprocessing.segmenter_turned else 1
+        looks = self.frame.manifest.preprocessing.looks
         fp32 = [one.fp32.p50 if one.fp32 else float("nan") for one in (segmenter, classifier)]
         return PairJudged(
             segmenter.candidate,

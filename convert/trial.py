@@ -65,15 +65,12 @@ def pipeline(frame: Bundle, segmenter: LoadedNetwork, classifier: LoadedNetwork)
         segmenter: loaded.
         classifier: loaded.
     """
-    p = frame.manifest.preprocessing
     networks = pair(
         segmenter,
         classifier,
         EngineDescription("trial", "CPU", "mixed"),
-        segmenter_side_px=p.segmenter_side_px,
-        classifier_side_px=p.classifier_side_px,
-        features=len(frame.manifest.abstention.feature_mean),
-        turned=p.segmenter_turned,
+        frame.manifest.preprocessing,
+        len(frame.manifest.abstention.feature_mean),
     )
     return Pipeline(frame, networks)
 

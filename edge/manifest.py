@@ -49,6 +49,11 @@ class Preprocessing(_Strict):
     crop_minimum_fraction: float = Field(0.3, gt=0, le=1)
     """The crop is at least this share of the working picture's long side."""
 
+    @property
+    def looks(self) -> int:
+        """How often the segmenter runs for one picture."""
+        return 2 if self.segmenter_turned else 1
+
 
 class Fusion(_Strict):
     """How both networks are heard on whether there is a tumour: a weighted sum of log odds (logistic regression)."""

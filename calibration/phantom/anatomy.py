@@ -96,6 +96,13 @@ def draw_person(rng: np.random.Generator) -> tuple[float, float, float]:
     return age, scale, build
 
 
+def draw_mineral(rng: np.random.Generator, age: float, scale: float, aged: tuple[float, float]) -> tuple[float, float]:
+    """(thickness of cortices, mineral between them) in units of an adult's; `aged`: what is left of each at 80."""
+    cortex = float(np.interp(age, [6, 18, 50, 80], [0.75, 1.0, 1.0, aged[0]]) * rng.normal(1, 0.1)) * scale
+    density = float(np.interp(age, [6, 20, 50, 80], [0.9, 1.05, 1.0, aged[1]]) * rng.normal(1, 0.12))
+    return cortex, density
+
+
 def profile(scale: float, knots: list[tuple[float, float]], values: float = 1.0, smooth: float = 5.0) -> Profile:
     """Knots in an adult's millimetres, made to fit: `z` and smoothing by `scale`, the values by `values`."""
     return Profile(tuple((z * scale, value * values) for z, value in knots), smooth * scale)
@@ -108,8 +115,7 @@ def constant(value: float) -> Profile:
 
 def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, length: float) -> tuple[Bone, ...]:
     w = s * build
-    cortex = float(np.interp(age, [6, 18, 50, 80], [0.75, 1.0, 1.0, 0.72]) * rng.normal(1, 0.1)) * s
-    density = float(np.interp(age, [6, 20, 50, 80], [0.9, 1.05, 1.0, 0.62]) * rng.normal(1, 0.12))
+    cortex, density = draw_mineral(rng, age, s, (0.72, 0.62))
     flare = float(rng.normal(1, 0.05))
     bow = float(rng.normal(0, 3)) * s
 
@@ -289,8 +295,7 @@ def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, le
 
 def _forearm(rng: np.random.Generator, s: float, build: float, age: float, length: float) -> tuple[Bone, ...]:
     w = s * build
-    cortex = float(np.interp(age, [6, 18, 50, 80], [0.75, 1.0, 1.0, 0.7]) * rng.normal(1, 0.1)) * s
-    density = float(np.interp(age, [6, 20, 50, 80], [0.9, 1.05, 1.0, 0.65]) * rng.normal(1, 0.12))
+    cortex, density = draw_mineral(rng, age, s, (0.7, 0.65))
     top = -length / s
     radius_shaft = Tube(
         -length + 8 * s,

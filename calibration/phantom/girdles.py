@@ -2,14 +2,14 @@
 
 Dimensions are those of an adult (humeral head 46 mm and femoral head 48 mm across, neck of the femur at about 127
 degrees to its shaft: Gray's Anatomy), scaled by age; `z` is 0 at the joint and positive distally, `ml` negative towards
-the trunk. Neither is ever seen from the side, where the trunk is in the way: `scene` turns them by 30 degrees at most.
+the trunk. Neither is ever seen from the side, where the trunk is in the way: `scene` turns them by 31 degrees at most.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .anatomy import Bone, Limb, constant, draw_person, profile
+from .anatomy import Bone, Limb, constant, draw_mineral, draw_person, profile
 from .geometry import Ellipsoid, Tube
 from .records import Region
 
@@ -18,7 +18,7 @@ def build_shoulder(rng: np.random.Generator) -> Limb:
     """A random person's healthy shoulder: proximal humerus, scapula, clavicle, ribs."""
     age, s, build = draw_person(rng)
     w = s * build
-    cortex, density = _cortex_and_density(rng, age, s)
+    cortex, density = draw_mineral(rng, age, s, (0.7, 0.62))
     shaft = Tube(
         -21 * s,
         310 * s,
@@ -130,7 +130,7 @@ def build_hip(rng: np.random.Generator) -> Limb:
     """A random person's healthy hip: proximal femur and half of the pelvis."""
     age, s, build = draw_person(rng)
     w = s * build
-    cortex, density = _cortex_and_density(rng, age, s)
+    cortex, density = draw_mineral(rng, age, s, (0.7, 0.62))
     # One tube whose axis runs through head, neck and shaft: lesions of all three lie on it. Where it slants, its
     # horizontal section is wider than the neck is thick.
     shaft = Tube(
@@ -217,10 +217,3 @@ def build_hip(rng: np.random.Generator) -> Limb:
         age,
         exposure=float(rng.uniform(5, 14)),
     )
-
-
-def _cortex_and_density(rng: np.random.Generator, age: float, scale: float) -> tuple[float, float]:
-    """Thickness of cortices in units of an adult's, and how much mineral there is between them."""
-    cortex = float(np.interp(age, [6, 18, 50, 80], [0.75, 1.0, 1.0, 0.7]) * rng.normal(1, 0.1)) * scale
-    density = float(np.interp(age, [6, 20, 50, 80], [0.9, 1.05, 1.0, 0.62]) * rng.normal(1, 0.12))
-    return cortex, density

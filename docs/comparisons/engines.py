@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bonedge.edge.engines import usual_threads
+from bonedge.edge.manifest import Manifest
 
 NETWORKS = ("segmenter", "classifier")
 _AGREEMENT = 0.10
@@ -32,8 +33,8 @@ def main() -> None:
     peers = {"tflite": ("litert-benchmark", _litert), "openvino": ("benchmark_app", _benchmark_app)}
     ours: dict[str, list[float]] = {engine: [] for engine in peers}
     theirs: dict[str, list[float]] = {engine: [] for engine in peers}
-    manifest = json.loads((given.bundle / "manifest.json").read_text())
-    looks = (2 if manifest["preprocessing"].get("segmenter_turned") else 1, 1)
+    manifest = Manifest.model_validate_json((given.bundle / "manifest.json").read_bytes())
+    looks = (manifest.preprocessing.looks, 1)
     machine: dict[str, Any] = {}
     for number in range(given.rounds):
         for engine, (tool, measure) in peers.items():

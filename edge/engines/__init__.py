@@ -88,13 +88,10 @@ def _load(bundle: Bundle, files: NetworkFiles, device: str, threads: int, compil
             return tflite.load(names[0], contents[0], threads)
         return openvino.load(names[0], contents[0], contents[1], device, threads, kept)
 
-    preprocessing = bundle.manifest.preprocessing
     return pair(
         network(files.segmenter),
         network(files.classifier),
         EngineDescription(files.engine, device, files.precision),
-        segmenter_side_px=preprocessing.segmenter_side_px,
-        classifier_side_px=preprocessing.classifier_side_px,
-        features=len(bundle.manifest.abstention.feature_mean),
-        turned=preprocessing.segmenter_turned,
+        bundle.manifest.preprocessing,
+        len(bundle.manifest.abstention.feature_mean),
     )

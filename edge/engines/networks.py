@@ -9,6 +9,7 @@ from threading import Lock
 import numpy as np
 
 from ..errors import BundleRefused
+from ..manifest import Preprocessing
 from ..records import EngineDescription, Pixels
 
 Shape = tuple[int, ...]
@@ -43,23 +44,26 @@ def pair(
     segmenter: LoadedNetwork,
     classifier: LoadedNetwork,
     description: EngineDescription,
-    *,
-    segmenter_side_px: int,
-    classifier_side_px: int,
+    p: Preprocessing,
     features: int,
-    turned: bool = False,
 ) -> Networks:
     """Check both networks against what the manifest promises, and wrap them.
 
     Outputs are matched by shape and never by order: converters and runtimes reorder them.
-    With `turned`, segmenting is `look_twice`.
+
+    Args:
+        segmenter: as loaded.
+        classifier: as loaded.
+        description: of what runs them.
+        p: sides of both inputs, and whether the segmenter looks twice.
+        features: how many the segmenter gives.
 
     Raises:
         BundleRefused: an input or output has another shape than the manifest implies.
     """
-    side = segmenter_side_px
+    side = p.segmenter_side_px
     find = _checked("segmenter", segmenter, (1, side, side, 1), ((1, side, side, 2), (1, features)))
-    tell = _checked("classifier", classifier, (1, classifier_side_px, classifier_side_px, 3), ((1, 3),))
+    tell = _checked("classifier", classifier, (1, p.classifier_side_px, p.classifier_side_px, 3), ((1, 3),))
 
     def segment(pixels: Pixels) -> tuple[Pixels, Pixels]:
         maps, pooled = find(pixels)
@@ -68,7 +72,7 @@ def pair(
     def classify(pixels: Pixels) -> Pixels:
         return tell(pixels)[0]
 
-    return Networks(look_twice(segment) if turned else segment, classify, description)
+    return Networks(look_twice(segment) if p.segmenter_turned else segment, classify, description)
 
 
 def look_twice(segment: Segment) -> Segment:
