@@ -1,4 +1,4 @@
-"""The trainable Keras pair of a released bundle with weights of 16 or 32 bits, for a training that goes on where another one ended.
+"""The trainable Keras pair of a released bundle of 16- or 32-bit weights, for a training that goes on from there.
 
     python docs/restore_weights.py --bundle BUNDLE --data DATA --output RUN
     bonedge train segmenter --weights RUN/segmenter.keras ...
