@@ -200,15 +200,26 @@ def classifier(
 @command.command()
 @click.option("--data", required=True, type=_FOLDER, help="The folder that the pair was trained on.")
 @click.option("--run", required=True, type=_FOLDER, help="Run folder with the trained pair.")
-def operation(data: Path, run: Path) -> None:
+@click.option(
+    "--earlier-seed",
+    "earlier_seeds",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="Seed of phantoms that the weights it began from were trained on, if others than DATA; may be repeated.",
+)
+def operation(data: Path, run: Path, earlier_seeds: tuple[int, ...]) -> None:
     """Fit thresholds, temperature and abstention on the validation pictures; writes RUN/operation.json."""
     load_keras()
     p = PREPROCESSING
     pair = [_load(run, name) for name in ("segmenter", "classifier")]
     samples, cache = _open(data, run, p)
     commands = [(run / f"{name}.command.txt").read_text().strip() for name in ("segmenter", "classifier")]
+    earlier = tuple(sorted({*earlier_seeds} - {*samples.phantom_seeds}))
+    named = "".join(f" Began from weights trained on simulated radiographs of seed {seed}." for seed in earlier)
     training = Training(
-        data=samples.description, phantom_seeds=samples.phantom_seeds, command="; ".join([*commands, typed()])
+        data=samples.description + named,
+        phantom_seeds=(*samples.phantom_seeds, *earlier),
+        command="; ".join([*commands, typed()]),
     )
     fitted = fit_operation(pair[0], pair[1], cache, p, training)
     fitted.save(run)

@@ -103,11 +103,11 @@ def test_killed_without_warning_it_goes_on_to_the_same_weights(run: Path, data: 
 def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path) -> None:
     """If it failed, a user would train for hours and have nothing to run."""
     finish(start("classifier", "--data", data, "--output", run, "--stage", "299:1", "--batch", "6", "--seed", "3"))
-    told = finish(start("operation", "--data", data, "--run", run))
+    told = finish(start("operation", "--data", data, "--run", run, "--earlier-seed", "76"))
     assert "tumour_threshold" in told
     assert "validation macro_f1" in told
     pair = TrainedPair.open(run)
-    assert pair.operation.training.phantom_seeds == (77,)
+    assert pair.operation.training.phantom_seeds == (77, 76), "conversion and evaluation must refuse both"
     assert "no real patients" in pair.operation.training.data
     for part in ("train segmenter --data", "train classifier --data", "train operation --data"):
         assert f"bonedge {part}" in pair.operation.training.command
