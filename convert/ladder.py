@@ -25,6 +25,7 @@ from .candidates import Candidate, NetworkName
 from .equalize import equalize
 from .export import Exported, export, serialize
 from .finished import Finished
+from .levelling import level_openvino, level_tflite
 
 _OBSERVED = 64
 """Calibration inputs whose activations are kept as histograms: more did not move a range."""
@@ -34,7 +35,7 @@ _DRIFT = 8
 """Calibration inputs on which fp32 and int8 are compared layer by layer."""
 _MIXED = (2, 4, 8, 16, 32)
 """How many layers are left in float, one rung after the other."""
-RECIPES = 3
+RECIPES = 4
 """Raised when a recipe gives other files under the same name: candidates that were kept are then not taken up."""
 
 
@@ -106,6 +107,10 @@ class Workshop:
         found = signal_to_noise(self._exported.tflite, int8, self.samples[:_DRIFT])
         return {name: found[name] for name in self._plain.layers if name in found}
 
+    def stray(self, candidate: Candidate) -> float:
+        """How far a candidate's answers are from fp32's on the calibration inputs, as a share of their spread."""
+        return _relative_error(self._wanted, _outputs(candidate.load(self._threads), self.samples))
+
     def climb(self, engine: EngineName, start: Rung, end: Rung) -> Iterator[list[Candidate]]:
         """The rungs from `start` to `end`, each a list of candidates of like speed. Builds as it is read."""
         if start is Rung.INT8:
@@ -155,8 +160,25 @@ class Workshop:
         return self._made(engine, f"mixed-{count}", lambda: self._partly(engine, source, worst))
 
     def _made(self, engine: EngineName, recipe: str, make: Callable[[], tuple[bytes, ...]]) -> Candidate:
-        files = self._finished.get(f"{self.network}.{engine}.{recipe}", make)
-        return Candidate(self.network, engine, recipe, files)
+        def level() -> tuple[bytes, ...]:
+            return self._levelled(Candidate(self.network, engine, recipe, make()))
+
+        return Candidate(self.network, engine, recipe, self._finished.get(f"{self.network}.{engine}.{recipe}", level))
+
+    def _levelled(self, made: Candidate) -> tuple[bytes, ...]:
+        """Its files, without the shift that rounding to eight bits gave the classifier's logits."""
+        if made.network != "classifier" or made.precision not in ("int8", "mixed"):
+            return made.files
+        found = _outputs(made.load(self._threads), self.samples)
+        shift = np.mean([w[0] - f[0] for w, f in zip(self._wanted, found, strict=True)], axis=0)[0]
+        if made.engine == "tflite":
+            return (level_tflite(made.files[0], shift),)
+        return level_openvino(made.files[0], made.files[1], shift)
+
+    @cached_property
+    def _wanted(self) -> list[list[Pixels]]:
+        """What fp32 says about every calibration input."""
+        return _outputs(self.reference("tflite").load(self._threads), self.samples)
 
     def _partly(self, engine: EngineName, source: _Source, in_float: Sequence[str]) -> tuple[bytes, ...]:
         if engine == "openvino":
