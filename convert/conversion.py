@@ -31,7 +31,7 @@ from .refusal import check_provable, refuse
 from .report import REPORT, report_page
 from .search import Bench, Climb, Judged, PairJudged, choose_pair
 from .trained import TrainedPair
-from .trial import answers, keras_network, pipeline
+from .trial import answers, keras_network, pipeline, remembering
 from .tuning import tune
 
 CALIBRATION_SEED, VALIDATION_SEED = 910_001, 910_002
@@ -145,7 +145,7 @@ def climb(ready: Ready, network: NetworkName, engine: EngineName, request: Reque
     """One network on one engine, ready to climb."""
     workshop = ready.workshops[network]
     rungs = workshop.climb(engine, request.start, request.end)
-    return Climb(rungs, workshop.reference(engine), ready.bench, steps.judged)
+    return Climb(rungs, workshop.reference(engine), ready.bench, workshop.stray, steps.judged)
 
 
 def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, list[str]]:
@@ -222,7 +222,7 @@ def _bench(request: Request, trained: TrainedPair, fp32: _Fp32, inputs: Inputs, 
         frame=frame,
         cases=cases.cases,
         reference=tuple(answers(keras, counted, p)),
-        companions=fp32.loaded,
+        companions=fp32.loaded | {"segmenter": remembering(fp32.loaded["segmenter"])},
         sample={network: inputs.of(network)[0] for network in NETWORKS},
         limits=request.limits,
         seed=request.seed,

@@ -98,7 +98,7 @@ def why(one: PairJudged, evidence: Evidence) -> str:
     """Why this pair, in a sentence or two."""
     engine = one.segmenter.engine
     failed = [pair for pair in evidence.tried if pair.segmenter.engine == engine and not pair.passed]
-    out = [j for j in evidence.judged if j.candidate.engine == engine and not j.passed]
+    out = [j for j in evidence.judged if j.candidate.engine == engine and not j.passed and not j.spared]
     text = f"The fastest pair that passed all {len(one.gates)} gates end to end."
     if out:
         text += f" {len(out)} candidates were out by themselves."

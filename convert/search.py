@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from bonedge.edge.bundle import Bundle
 from bonedge.edge.engines.networks import LoadedNetwork
@@ -36,6 +37,8 @@ class Judged:
     """Of the fp32 network in the same race."""
     refusal: str | None = None
     """Why it is out of the question whatever its gates say: it cannot be run, or gains nothing."""
+    spared: bool = False
+    """Whether that is only because a better one passed before it."""
 
     @property
     def passed(self) -> bool:
@@ -67,6 +70,9 @@ class PairJudged:
     @property
     def name(self) -> str:
         return f"{self.segmenter.engine}: {self.segmenter.recipe} + {self.classifier.recipe}"
+
+
+Timed = TypeVar("Timed", Judged, "_Raced")
 
 
 @dataclass(frozen=True)
@@ -132,10 +138,20 @@ class Bench:
 
 
 class Climb:
-    """One network on one engine, rung after rung."""
+    """One network on one engine, rung after rung.
+
+    Judging asks the whole pipeline about every validation case, and a rung holds up to four candidates of one speed.
+    So they are ordered first by how far they stray from fp32 on the calibration inputs, which takes a second each, and
+    judged in that order until one passes.
+    """
 
     def __init__(
-        self, rungs: Iterator[list[Candidate]], fp32: Candidate, bench: Bench, tell: Callable[[Judged], None]
+        self,
+        rungs: Iterator[list[Candidate]],
+        fp32: Candidate,
+        bench: Bench,
+        stray: Callable[[Candidate], float],
+        tell: Callable[[Judged], None],
     ) -> None:
         """Nothing is built yet.
 
@@ -143,27 +159,36 @@ class Climb:
             rungs: read only as far as needed; reading builds.
             fp32: raced with each rung as the measure of its speed.
             bench: judges.
+            stray: how far a candidate's answers are from fp32's on the calibration inputs.
             tell: called with each result as it comes.
         """
         self.judged: list[Judged] = []
         self.exhausted = False
-        self._rungs, self._fp32, self._bench, self._tell = rungs, fp32, bench, tell
+        self._rungs, self._fp32, self._bench, self._stray, self._tell = rungs, fp32, bench, stray, tell
+        self._waiting: list[list[_Raced]] = []
+        """Of the rung that was built last, by speed; those of one speed by faithfulness."""
 
     def step(self) -> None:
-        """Build, time and judge the next rung, or find that there is none."""
-        rung = next(self._rungs, None)
-        if rung is None:
-            self.exhausted = True
-            return
-        latencies = self._bench.race({one.name: one for one in (*rung, self._fp32)})
-        limit = _ALIKE * latencies[self._fp32.name].p50
-        for candidate in rung:
-            latency = latencies.get(candidate.name)
-            one = replace(self._bench.judge(candidate, latency), fp32=latencies[self._fp32.name])
-            if latency is not None and latency.p50 > limit:
-                one = replace(one, refusal=f"slower than fp32 ({latency.p50:.1f} ms, fp32 {limit / _ALIKE:.1f})")
-            self.judged.append(one)
-            self._tell(one)
+        """Judge the next candidate, building a rung if none is waiting, or find that there is none."""
+        if not self._waiting:
+            rung = next(self._rungs, None)
+            if rung is None:
+                self.exhausted = True
+                return
+            self._waiting = self._race(rung)
+            if not self._waiting:
+                return
+        alike = self._waiting[0]
+        raced = alike.pop(0)
+        one = replace(self._bench.judge(raced.candidate, raced.latency), fp32=raced.fp32)
+        self._keep(one)
+        if one.passed:
+            for other in alike:
+                why = f"not judged: {one.candidate.recipe} is as fast, more faithful, and passed"
+                self._keep(replace(other.out(why), spared=True))
+            alike.clear()
+        if not alike:
+            del self._waiting[0]
 
     def until_passed(self) -> None:
         """Climb until a candidate passes alone."""
@@ -179,6 +204,42 @@ class Climb:
         """Of the best candidate so far; 0 when there is nowhere left to climb."""
         faithful = [one.fidelity.mean for one in self.passed if one.fidelity]
         return 0.0 if self.exhausted else min(faithful, default=1.0)
+
+    def _race(self, rung: Sequence[Candidate]) -> list[list[_Raced]]:
+        """Those that may be judged; the others are out."""
+        latencies = self._bench.race({one.name: one for one in (*rung, self._fp32)})
+        fp32 = latencies[self._fp32.name]
+        fit = []
+        for candidate in rung:
+            raced = _Raced(candidate, latencies.get(candidate.name), fp32)
+            if raced.latency is not None and raced.latency.p50 > _ALIKE * fp32.p50:
+                self._keep(raced.out(f"slower than fp32 ({raced.latency.p50:.1f} ms, fp32 {fp32.p50:.1f})"))
+            else:
+                fit.append(raced)
+        # One that did not load is not asked about the calibration inputs either; judging it says why.
+        stray = {one.candidate.name: self._stray(one.candidate) for one in fit if len(fit) > 1 and one.latency}
+        return _by_speed(fit, lambda one: (stray.get(one.candidate.name, 0.0), one.candidate.size))
+
+    def _keep(self, one: Judged) -> None:
+        self.judged.append(one)
+        self._tell(one)
+
+
+@dataclass(frozen=True)
+class _Raced:
+    """A candidate that was timed and waits to be judged."""
+
+    candidate: Candidate
+    latency: Latency | None
+    fp32: Latency
+
+    @property
+    def milliseconds(self) -> float:
+        return self.latency.p50 if self.latency else float("inf")
+
+    def out(self, why: str) -> Judged:
+        """It, without having been judged."""
+        return Judged(self.candidate, self.latency, (), None, self.fp32, why)
 
 
 def choose_pair(
@@ -207,19 +268,22 @@ def choose_pair(
 
 def in_order(segmenters: Sequence[Judged], classifiers: Sequence[Judged]) -> list[tuple[Judged, Judged]]:
     """Pairs of candidates that passed alone: fastest first, the most faithful of those that are as fast."""
-    best = [_best_of_each_speed(side) for side in (segmenters, classifiers)]
+    best = [[alike[0] for alike in _by_speed(side, _unfaithful)] for side in (segmenters, classifiers)]
     pairs = [(a, b) for a in best[0] for b in best[1]]
     return sorted(pairs, key=lambda both: both[0].milliseconds + both[1].milliseconds)
 
 
-def _best_of_each_speed(judged: Sequence[Judged]) -> list[Judged]:
-    left = sorted(judged, key=lambda one: one.milliseconds)
-    best = []
+def _unfaithful(one: Judged) -> tuple[float, int]:
+    # Of one speed and one faithfulness, the smaller: fp16 before fp32.
+    return round(one.fidelity.mean, 5) if one.fidelity else 1.0, one.candidate.size
+
+
+def _by_speed(timed: Sequence[Timed], order: Callable[[Timed], tuple[float, int]]) -> list[list[Timed]]:
+    """Groups of like speed, the fastest first; in each of them, in `order`."""
+    left = sorted(timed, key=lambda one: one.milliseconds)
+    groups = []
     while left:
         alike = [one for one in left if one.milliseconds <= _ALIKE * left[0].milliseconds]
-        # Of one speed and one faithfulness, the smaller: fp16 before fp32.
-        best.append(
-            min(alike, key=lambda one: (round(one.fidelity.mean, 5) if one.fidelity else 1.0, one.candidate.size))
-        )
+        groups.append(sorted(alike, key=order))
         left = left[len(alike) :]
-    return best
+    return groups

@@ -57,7 +57,10 @@ def climb(referee: Referee, network: str, *rungs: list[str]) -> Climb:
         for rung in rungs:
             yield [candidate(network, recipe) for recipe in rung]
 
-    return Climb(built(), candidate(network, "fp32"), referee, lambda one: None)  # type: ignore[arg-type]
+    def stray(one: Candidate) -> float:
+        return referee.table[one.recipe][1]
+
+    return Climb(built(), candidate(network, "fp32"), referee, stray, lambda one: None)  # type: ignore[arg-type]
 
 
 TABLE = {
@@ -98,6 +101,31 @@ def test_climbing_stops_at_the_first_rung_that_is_good_end_to_end() -> None:
     assert found is not None
     assert found.names == ("int8-mse", "int8-mse")  # type: ignore[attr-defined]
     assert {one.candidate.recipe for one in sides[0].judged} == {"int8", "int8-mse"}
+
+
+def test_of_one_speed_only_the_more_faithful_is_judged() -> None:
+    """Each judging asks the whole pipeline about every validation case: minutes for a candidate that is not taken."""
+    referee = Referee(TABLE, set())
+    asked = []
+    judge = referee.judge
+    referee.judge = lambda one, latency: asked.append(one.recipe) or judge(one, latency)  # type: ignore[method-assign,func-returns-value]
+    side = climb(referee, "classifier", ["int8", "int8-mse", "mixed-2"], ["fp32"])
+    side.until_passed()
+    assert asked == ["int8-mse"]
+    assert [(one.candidate.recipe, one.passed, one.spared) for one in side.judged] == [
+        ("int8-mse", True, False),
+        ("int8", False, True),
+    ]
+    side.step()
+    assert asked == ["int8-mse", "mixed-2"], "one of another speed is still there when the first fails end to end"
+
+
+def test_of_one_speed_the_next_is_judged_when_the_more_faithful_fails() -> None:
+    """A candidate that is fine would be passed over for a slower rung."""
+    referee = Referee(TABLE | {"int8-mse": (8.1, 0.01, False)}, set())
+    side = climb(referee, "classifier", ["int8", "int8-mse"], ["fp32"])
+    side.until_passed()
+    assert [(one.candidate.recipe, one.passed) for one in side.judged] == [("int8-mse", False), ("int8", True)]
 
 
 def test_an_end_to_end_failure_sends_the_less_faithful_network_up() -> None:
