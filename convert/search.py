@@ -212,7 +212,9 @@ class Climb:
         fit = []
         for candidate in rung:
             raced = _Raced(candidate, latencies.get(candidate.name), fp32)
-            if raced.latency is not None and raced.latency.p50 > _ALIKE * fp32.p50:
+            # 16-bit weights are there for their size, and as fast as fp32 give or take what a race can tell.
+            for_speed = candidate.precision in ("int8", "mixed")
+            if for_speed and raced.latency is not None and raced.latency.p50 > _ALIKE * fp32.p50:
                 self._keep(raced.out(f"slower than fp32 ({raced.latency.p50:.1f} ms, fp32 {fp32.p50:.1f})"))
             else:
                 fit.append(raced)

@@ -149,6 +149,14 @@ def test_a_candidate_slower_than_fp32_is_out() -> None:
     assert "slower than fp32" in str(side.judged[0].refusal)
 
 
+def test_half_the_size_need_not_be_faster() -> None:
+    """A user who asked for 16-bit weights would be refused for a tenth of a millisecond of noise."""
+    referee = Referee(TABLE | {"fp16": (33.0, 0.0001, True)}, set())
+    side = climb(referee, "classifier", ["fp16"])
+    side.until_passed()
+    assert [(one.candidate.recipe, one.passed) for one in side.judged] == [("fp16", True)]
+
+
 def test_nothing_good_ends() -> None:
     """A conversion that cannot succeed would never end."""
     referee = Referee(TABLE, set())
