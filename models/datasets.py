@@ -101,6 +101,28 @@ class PhantomSet:
         )
 
 
+@dataclass
+class JoinedSet:
+    """Several sets as one; what each holds out stays held out."""
+
+    samples: Sequence[Sample]
+    fingerprint: str
+    description: str
+    phantom_seeds: tuple[int, ...]
+
+
+def join(sets: Sequence[SampleSet]) -> SampleSet:
+    """Several sets as one; a single one is given back as it is."""
+    if len(sets) == 1:
+        return sets[0]
+    return JoinedSet(
+        [sample for one in sets for sample in one.samples],
+        hashlib.sha256("".join(one.fingerprint for one in sets).encode()).hexdigest(),
+        " ".join(one.description for one in sets),
+        tuple(sorted({seed for one in sets for seed in one.phantom_seeds})),
+    )
+
+
 def held_out(index: int) -> bool:
     """Whether the phantom with this index is kept from training."""
     return index % _EVERY == 0

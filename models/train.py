@@ -11,6 +11,7 @@ import functools
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .checkpoint import save_model
 from .classifier import EVIDENCE, build_classifier, with_evidence
-from .datasets import TRAINING_PICTURES, SampleSet
+from .datasets import TRAINING_PICTURES, SampleSet, join
 from .duplicates import check_apart
 from .fit_operation import fit_operation
 from .fitting import Loss, Schedule, Task, fit
@@ -56,8 +57,9 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--data",
             required=True,
+            multiple=True,
             type=_FOLDER,
-            help="Folder of phantoms, BTXRD, COCO, plain images and masks, or DICOM with SEG.",
+            help="Folder of phantoms, BTXRD, COCO, plain images and masks, or DICOM with SEG; may be repeated.",
         ),
         click.option("--output", "run", required=True, type=_FOLDER, help="Run folder, the same for all commands."),
         click.option("--seed", type=click.IntRange(min=0), default=1, help="Of weights, order and augmentation."),
@@ -106,7 +108,7 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
     help="Weight of the question whether there is a lesion at all; more means fewer false ones.",
 )
 def segmenter(
-    data: Path,
+    data: tuple[Path, ...],
     run: Path,
     seed: int,
     batch: int,
@@ -156,7 +158,7 @@ def segmenter(
 )
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-3)
 def classifier(
-    data: Path,
+    data: tuple[Path, ...],
     run: Path,
     seed: int,
     batch: int,
@@ -198,7 +200,9 @@ def classifier(
 
 
 @command.command()
-@click.option("--data", required=True, type=_FOLDER, help="The folder that the pair was trained on.")
+@click.option(
+    "--data", required=True, multiple=True, type=_FOLDER, help="What the pair was trained on; may be repeated."
+)
 @click.option("--run", required=True, type=_FOLDER, help="Run folder with the trained pair.")
 @click.option(
     "--earlier-seed",
@@ -207,7 +211,7 @@ def classifier(
     multiple=True,
     help="Seed of phantoms that the weights it began from were trained on, if others than DATA; may be repeated.",
 )
-def operation(data: Path, run: Path, earlier_seeds: tuple[int, ...]) -> None:
+def operation(data: tuple[Path, ...], run: Path, earlier_seeds: tuple[int, ...]) -> None:
     """Fit thresholds, temperature and abstention on the validation pictures; writes RUN/operation.json."""
     load_keras()
     p = PREPROCESSING
@@ -254,12 +258,16 @@ def _sides(stages: tuple[tuple[int, int], ...], last: int, multiple: int) -> tup
     return tuple(side for side, epochs in stages for _ in range(epochs))
 
 
-def _open(data: Path, run: Path, p: Preprocessing) -> tuple[SampleSet, PictureCache]:
-    samples = open_samples(data)
+def _open(data: tuple[Path, ...], run: Path, p: Preprocessing) -> tuple[SampleSet, PictureCache]:
+    twice = [folder for folder, count in Counter(one.resolve() for one in data).items() if count > 1]
+    if twice:
+        raise InvalidConfiguration(f"--data: {twice[0]} is given twice; its pictures would count double")
+    sets = [open_samples(folder) for folder in data]
+    samples = join(sets)
     run.mkdir(parents=True, exist_ok=True)
     with progress_bar("preparing pictures") as advance:
         cache = open_cache(samples, run / "cache", p, advance)
-    if not samples.phantom_seeds:
+    if not all(one.phantom_seeds for one in sets):
         check_apart(samples.samples, cache)
     return samples, cache
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bonedge.calibration.phantom.generate import LABEL_MIX, STRIDE
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import Label
-from bonedge.models.datasets import PhantomSet, held_out
+from bonedge.models.datasets import PhantomSet, held_out, join
 from bonedge.models.outlines import MaskFile
 
 ROUND = 7 * len(LABEL_MIX)
@@ -75,6 +75,22 @@ def test_says_what_the_data_are(tmp_path: Path) -> None:
     assert phantoms.description.startswith("8 simulated radiographs")
     assert "no real patients" in phantoms.description
     assert "4, 9" in phantoms.description
+
+
+def test_sets_are_joined_without_moving_a_picture_to_the_other_side(tmp_path: Path) -> None:
+    """If it failed, pictures that one set holds out would be learned from as soon as another is given beside it."""
+    sets = []
+    for seed, count in ((3, 16), (4, 23)):
+        (tmp_path / str(seed)).mkdir()
+        sets.append(PhantomSet(write(tmp_path / str(seed), [row(index, seed=seed) for index in range(count)])))
+    joined = join(sets)
+    assert [(one.picture, one.validation) for one in joined.samples] == [
+        (one.picture, one.validation) for part in sets for one in part.samples
+    ]
+    assert joined.description == f"{sets[0].description} {sets[1].description}"
+    assert joined.phantom_seeds == (3, 4)
+    assert len({joined.fingerprint, join(sets[::-1]).fingerprint, *(one.fingerprint for one in sets)}) == 4
+    assert join(sets[:1]) is sets[0]
 
 
 def test_another_index_has_another_fingerprint(tmp_path: Path) -> None:

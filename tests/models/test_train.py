@@ -160,6 +160,14 @@ def test_a_stage_is_explained(train: Callable[..., Any], stage: str) -> None:
 
 
 @pytest.mark.full
+def test_a_folder_given_twice_is_refused(train: Callable[..., Any], data: Path) -> None:
+    """If it failed, its pictures would count double beside those of another folder, and nobody would know."""
+    done = train("segmenter", "--data", data / ".." / data.name, "--stage", "256:1")
+    assert isinstance(done.exception, InvalidConfiguration)
+    assert "given twice" in str(done.exception)
+
+
+@pytest.mark.full
 def test_the_classifier_needs_a_segmenter_first(train: Callable[..., Any], tmp_path: Path) -> None:
     """If it failed, a user would not be told the order of the commands."""
     pytest.importorskip("keras")
