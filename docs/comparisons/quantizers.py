@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,6 +21,7 @@ from bonedge.convert.progress import Steps
 from bonedge.convert.quiet import muffled
 from bonedge.convert.search import Judged, PairJudged, choose_pair
 from bonedge.convert.tflite_int8 import post_training
+from bonedge.convert.trial import Latency
 from bonedge.edge.engines.networks import LoadedNetwork
 from bonedge.edge.manifest import EngineName
 from bonedge.edge.records import Pixels
@@ -73,8 +74,9 @@ def _ours(engine: EngineName, ready: Ready, request: Request, steps: Steps) -> s
     minutes = (perf_counter() - begun) / 60
     if found is None:
         return f"| bonedge convert | {engine} | refused | | | | | {minutes:.1f} | |"
-    p90 = sum(ready.bench.race({"x": one})["x"].p90 for one in (found.segmenter, found.classifier))
-    return _row(f"bonedge: {found.segmenter.recipe} + {found.classifier.recipe}", engine, found, p90, minutes)
+    raced = {one.network: ready.bench.race({"x": one})["x"] for one in (found.segmenter, found.classifier)}
+    title = f"bonedge: {found.segmenter.recipe} + {found.classifier.recipe}"
+    return _row(title, engine, found, _p90(ready, raced), minutes)
 
 
 def _ai_edge(ready: Ready, network: NetworkName, inputs: Sequence[Pixels]) -> tuple[bytes, ...]:
@@ -136,7 +138,13 @@ def _measured(tool: str, engine: EngineName, make: Maker, ready: Ready) -> str:
         race = ready.bench.race({"x": candidates[network], "fp32": ready.workshops[network].reference(engine)})
         judged[network] = Judged(candidates[network], race["x"], (), None, fp32=race["fp32"])
     pair = ready.bench.judge_pair(judged["segmenter"], judged["classifier"])
-    return _row(tool, engine, pair, sum(one.latency.p90 for one in judged.values() if one.latency), minutes)
+    return _row(tool, engine, pair, _p90(ready, {name: one.latency for name, one in judged.items()}), minutes)
+
+
+def _p90(ready: Ready, raced: Mapping[NetworkName, Latency | None]) -> float:
+    """Of all inferences for one picture, as a sum, milliseconds."""
+    looks = {"segmenter": ready.bench.frame.manifest.preprocessing.looks, "classifier": 1}
+    return sum(looks[name] * one.p90 for name, one in raced.items() if one is not None)
 
 
 def _row(tool: str, engine: EngineName, pair: PairJudged, p90: float, minutes: float) -> str:
@@ -157,7 +165,7 @@ def _page(rows: list[str], cases: int) -> str:
             "# bonedge beside the tools' own int8",
             "",
             f"The released pair, 200 calibration pictures, {cases} validation cases, two threads. Flips are against",
-            "fp32 Keras; p90 is of both inferences; the last column names the gates that do not pass.",
+            "fp32 Keras; p90 is of all inferences for a picture; the last column names the gates that do not pass.",
             "Made by `make compare-quantizers` (docs/comparisons/quantizers.py).",
             "",
             head,
