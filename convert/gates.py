@@ -18,6 +18,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betainc
 
 from bonedge.edge.records import CLASSES, Label, Pixels
 from bonedge.models.metrics import VERDICTS, Weights, macro_f1, resample, share, weighted_confusion
@@ -205,14 +206,21 @@ def _flips(a: Arrays, weights: Weights) -> Numbers:
     return share(a.flipped, np.ones(len(a.truth), np.bool_), weights)
 
 
-def _dice_quantile(share: float) -> Callable[[Arrays, Weights], Numbers]:
+def _dice_quantile(q: float) -> Callable[[Arrays, Weights], Numbers]:
+    """Harrell and Davis's estimate of a quantile (A new distribution-free quantile estimator, Biometrika 69:635, 1982).
+
+    The mean of all order statistics, each weighted by how likely it is to be the quantile. One order statistic alone
+    leaps from case to case: few lesions are outlined badly, and where a tenth of them lies a rounding error took it
+    from one to the next, by more than the limit.
+    """
+
     def measure(a: Arrays, weights: Weights) -> Numbers:
         members = np.flatnonzero(~np.isnan(a.dice))
         order = members[np.argsort(a.dice[members], kind="stable")]
-        reached = np.cumsum(weights[:, order], axis=1)
-        # The smallest Dice that this share of the drawn cases does not exceed.
-        first = np.argmax(reached >= np.maximum(share * reached[:, -1:], 1e-9), axis=1)
-        return np.asarray(a.dice[order][first], np.float64)
+        reached = np.cumsum(weights[:, order], axis=1, dtype=np.float64)
+        drawn = np.maximum(reached[:, -1:], 1)
+        below = betainc((drawn + 1) * q, (drawn + 1) * (1 - q), reached / drawn)
+        return np.asarray(np.diff(below, axis=1, prepend=0) @ a.dice[order], np.float64)
 
     return measure
 
