@@ -19,7 +19,6 @@ from bonedge.models.metrics import dice
 from bonedge.models.regions import segment_all
 from bonedge.models.train import PREPROCESSING, load_keras
 
-_ONCE = PREPROCESSING.model_copy(update={"segmenter_turned": False})
 _AS_IS, _MIRRORED, _UPSIDE_DOWN, _TURNED = (1, 1), (1, -1), (-1, 1), (-1, -1)
 _LOOKS = {
     "as it is": (_AS_IS,),
@@ -39,7 +38,8 @@ def main() -> None:
     import keras
 
     segmenter = keras.models.load_model(given.run / "segmenter.keras", compile=False)
-    cache = open_cache(open_samples(given.data), given.run / "cache", _ONCE, lambda done, total: None)
+    once = PREPROCESSING.model_copy(update={"segmenter_side_px": segmenter.input_shape[1], "segmenter_turned": False})
+    cache = open_cache(open_samples(given.data), given.run / "cache", once, lambda done, total: None)
     limbs = np.flatnonzero((cache.label != OUT_OF_SCOPE) & cache.validation)
     tumour, truths = cache.label[limbs] > 0, cache.lesion[limbs] >= 128
 
@@ -48,7 +48,7 @@ def main() -> None:
             answer = segmenter.predict_on_batch(np.ascontiguousarray(pixels[:, ::down, ::across]))
             return {**answer, "maps": answer["maps"][:, ::down, ::across]}
 
-        return segment_all(flipped, cache, limbs, _ONCE)[0][..., 1]
+        return segment_all(flipped, cache, limbs, once)[0][..., 1]
 
     maps = {way: seen(*way) for way in _LOOKS["all four"]}
     print(

@@ -3,7 +3,7 @@
 U-Net: Ronneberger, Fischer and Brox, MICCAI 2015. What differs, and why:
 
 - the first convolution halves the picture and the logits are doubled back bilinearly at the end: a quarter of the
-  work, and a lesion's outline is not known better than two pixels of the 256 grid anyway;
+  work, and a lesion's outline is not known better than two pixels of its grid anyway;
 - every convolution is followed by batch normalisation (folded away in conversion) and ReLU6, whose fixed range
   0..6 gives int8 activations a step that no outlier can stretch;
 - it goes up by nearest-neighbour upsampling and a 1 x 1 convolution instead of a transposed convolution, which
@@ -24,7 +24,7 @@ FAMILY = "family"
 """Name of the training head that names the family."""
 
 
-def build_segmenter(side: int = 256, *, weights: Path | None = None, range_penalty: float = 0.0) -> Any:
+def build_segmenter(side: int = 320, *, weights: Path | None = None, range_penalty: float = 0.0) -> Any:
     """The network as a `keras.Model`, randomly initialised or from a file. Its weights do not depend on `side`.
 
     Args:

@@ -39,7 +39,7 @@ from .regions import Regions, predict_regions
 from .segmenter import CHANNELS, FAMILY, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
 
-PREPROCESSING = Preprocessing(classifier_channels="grey, lesion, bone", segmenter_turned=True)
+PREPROCESSING = Preprocessing(segmenter_side_px=320, classifier_channels="grey, lesion, bone")
 """Of the pair that is trained."""
 _RANGE_PENALTY = 1e-5
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -97,7 +97,7 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
     "stages",
     type=_Stage(),
     multiple=True,
-    default=("128:16", "192:10", "256:10"),
+    default=("128:16", "192:10", "320:8"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)

@@ -21,7 +21,7 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.models.train import command
 
 PACE = ("seconds", "pictures_per_second", "workers_busy")
-STAGES = ("--stage", "256:3", "--batch", "6", "--seed", "3")
+STAGES = ("--stage", "320:3", "--batch", "6", "--seed", "3")
 PATIENCE_SECONDS = 400
 
 
@@ -135,8 +135,8 @@ def train(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 @pytest.mark.parametrize(
     ("name", "stages", "said"),
     [
-        ("segmenter", ("64:1",), "the last one must have 256 pixels, not 64"),
-        ("segmenter", ("100:1", "256:1"), "a multiple of 32, not 100"),
+        ("segmenter", ("64:1",), "the last one must have 320 pixels, not 64"),
+        ("segmenter", ("100:1", "320:1"), "a multiple of 32, not 100"),
         ("classifier", ("256:1",), "the last one must have 299 pixels, not 256"),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_stage_is_explained(train: Callable[..., Any], stage: str) -> None:
 @pytest.mark.full
 def test_a_folder_given_twice_is_refused(train: Callable[..., Any], data: Path) -> None:
     """If it failed, its pictures would count double beside those of another folder, and nobody would know."""
-    done = train("segmenter", "--data", data / ".." / data.name, "--stage", "256:1")
+    done = train("segmenter", "--data", data / ".." / data.name, "--stage", "320:1")
     assert isinstance(done.exception, InvalidConfiguration)
     assert "given twice" in str(done.exception)
 
