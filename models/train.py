@@ -279,12 +279,24 @@ def _regions(run: Path, cache: PictureCache, p: Preprocessing) -> Regions:
 
 
 def _load(run: Path, name: str) -> Any:
-    import keras
-
     file = run / f"{name}.keras"
     if not file.is_file():
         raise InvalidConfiguration(f"{file}: there is no such file; run `bonedge train {name}` with this folder first")
-    return keras.models.load_model(file, compile=False)
+    sides = {"segmenter": PREPROCESSING.segmenter_side_px, "classifier": PREPROCESSING.classifier_side_px}
+    return load_for(file, sides[name])
+
+
+def load_for(file: Path, side: int) -> Any:
+    """The `keras.Model` in a file, which must take pictures of `side` pixels. Raises InvalidConfiguration."""
+    import keras
+
+    model = keras.models.load_model(file, compile=False)
+    if model.input_shape[1] != side:
+        raise InvalidConfiguration(
+            f"{file}: it is for {model.input_shape[1]} pixels, where pairs are now trained for {side}; train it on, "
+            f"with --weights {file} and another --output"
+        )
+    return model
 
 
 def _save(model: Any, run: Path, name: str) -> None:

@@ -24,7 +24,7 @@ from bonedge.models.duplicates import check_sets_apart
 from bonedge.models.layouts import Part, open_samples
 from bonedge.models.progress import progress_bar, say
 from bonedge.models.regions import predict_regions
-from bonedge.models.train import PREPROCESSING, load_keras, typed
+from bonedge.models.train import PREPROCESSING, load_for, load_keras, typed
 
 from .examples import Examples
 from .protocol import FULL, REDUCED
@@ -139,11 +139,9 @@ def _disjoint(training: SampleSet, test: SampleSet) -> dict[str, SampleSet]:
 
 
 def _segmenter(file: Path) -> Any:
-    import keras
-
     if not file.is_file():
         raise InvalidConfiguration(f"--segmenter {file}: there is no such file; `bonedge train segmenter` makes one")
-    return keras.models.load_model(file, compile=False)
+    return load_for(file, PREPROCESSING.segmenter_side_px)
 
 
 def _examples(data: SampleSet, folder: Path, unet: Any) -> Examples:

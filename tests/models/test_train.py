@@ -174,3 +174,17 @@ def test_the_classifier_needs_a_segmenter_first(train: Callable[..., Any], tmp_p
     done = train("classifier", "--stage", "299:1")
     assert isinstance(done.exception, InvalidConfiguration)
     assert "run `bonedge train segmenter` with this folder first" in str(done.exception)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_a_segmenter_for_another_size_is_refused(train: Callable[..., Any], tmp_path: Path) -> None:
+    """If it failed, a pair from before the size changed would end in an error of Keras's about shapes."""
+    pytest.importorskip("keras")
+    from bonedge.models.segmenter import build_segmenter
+
+    (tmp_path / "run").mkdir()
+    build_segmenter(256).save(tmp_path / "run" / "segmenter.keras")
+    done = train("classifier", "--stage", "299:1")
+    assert isinstance(done.exception, InvalidConfiguration)
+    assert "it is for 256 pixels" in str(done.exception)
