@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from bonedge.edge.classify import suspicion
 from bonedge.edge.records import Pixels
 from bonedge.models.cache import OUT_OF_SCOPE, open_cache
+from bonedge.models.datasets import join
 from bonedge.models.layouts import open_samples
 from bonedge.models.metrics import dice
 from bonedge.models.regions import segment_all
@@ -31,7 +32,7 @@ _RECALL, _LESION_THRESHOLD = 0.96, 0.4
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--data", type=Path, required=True)
+    arguments.add_argument("--data", type=Path, required=True, action="append", help="may be repeated")
     arguments.add_argument("--run", type=Path, required=True, help="with segmenter.keras")
     given = arguments.parse_args()
     load_keras()
@@ -39,7 +40,9 @@ def main() -> None:
 
     segmenter = keras.models.load_model(given.run / "segmenter.keras", compile=False)
     once = PREPROCESSING.model_copy(update={"segmenter_side_px": segmenter.input_shape[1], "segmenter_turned": False})
-    cache = open_cache(open_samples(given.data), given.run / "cache", once, lambda done, total: None)
+    cache = open_cache(
+        join([open_samples(one) for one in given.data]), given.run / "cache", once, lambda done, total: None
+    )
     limbs = np.flatnonzero((cache.label != OUT_OF_SCOPE) & cache.validation)
     tumour, truths = cache.label[limbs] > 0, cache.lesion[limbs] >= 128
 

@@ -102,20 +102,20 @@ class PhantomSet:
 
 
 @dataclass
-class JoinedSet:
-    """Several sets as one; what each holds out stays held out."""
+class GatheredSet:
+    """A `SampleSet` whose parts are given."""
 
     samples: Sequence[Sample]
     fingerprint: str
     description: str
-    phantom_seeds: tuple[int, ...]
+    phantom_seeds: tuple[int, ...] = ()
 
 
 def join(sets: Sequence[SampleSet]) -> SampleSet:
-    """Several sets as one; a single one is given back as it is."""
+    """Several sets as one, each keeping what it holds out; a single one is given back as it is."""
     if len(sets) == 1:
         return sets[0]
-    return JoinedSet(
+    return GatheredSet(
         [sample for one in sets for sample in one.samples],
         hashlib.sha256("".join(one.fingerprint for one in sets).encode()).hexdigest(),
         " ".join(one.description for one in sets),

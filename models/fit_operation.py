@@ -100,7 +100,9 @@ def fit_operation(
     probabilities = np.stack(
         [fuse(one, lesion_map, fusion).probabilities for one, lesion_map in zip(heard, lesion_maps, strict=True)]
     )
-    tumour_threshold = operating_point(1 - probabilities[:, 0], truths > 0)
+    tumour_threshold = threshold_that_misses(
+        may_miss(int(np.count_nonzero(truths > 0))), 1 - probabilities[:, 0], truths > 0
+    )
     malignant_threshold = best_malignant_threshold(probabilities, truths, tumour_threshold)
     decision = decision.model_copy(
         update={
@@ -163,13 +165,12 @@ def best_fusion(classifier: Sequence[float], suspicions: Sequence[float], tumour
     return Fusion(classifier=max(weight, 0), offset=offset)
 
 
-def operating_point(scores: Pixels, positive: NDArray[np.bool_]) -> float:
-    """The highest threshold from which on `RECALL` is found beyond doubt, half way down to the next score, 0.01..0.99.
+def threshold_that_misses(missed: int, scores: Pixels, positive: NDArray[np.bool_]) -> float:
+    """The highest threshold below which no more than `missed` positives lie, half way to the next score, 0.01..0.99.
 
     Half way: a score that moves by a quantization step should not fall to the other side.
     """
-    found = np.sort(scores[positive])
-    reached = float(found[may_miss(len(found))])
+    reached = float(np.sort(scores[positive])[missed])
     below = scores[scores < reached]
     lower = float(below.max()) if len(below) else 0.0
     # Scores may lie closer together than the four digits: rounding must not lift the threshold above the one to reach.

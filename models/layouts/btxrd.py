@@ -16,8 +16,9 @@ from zipfile import BadZipFile
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import Label
+from bonedge.models.datasets import GatheredSet
 
-from .labelled import Labelled, LabelledSet, Part, Split, as_samples
+from .labelled import Labelled, Part, Split, as_samples
 from .labelme import outlined
 
 _TABLE = "dataset.xlsx"
@@ -38,7 +39,7 @@ def recognise(folder: Path) -> bool:
     return (folder / _TABLE).is_file()
 
 
-def read(folder: Path, part: Part) -> LabelledSet:
+def read(folder: Path, part: Part) -> GatheredSet:
     """Its pictures.
 
     Raises:

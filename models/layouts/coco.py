@@ -15,9 +15,10 @@ from typing import Any
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import Label
+from bonedge.models.datasets import GatheredSet
 from bonedge.models.outlines import Outline, Polygons, RunLengths, Union
 
-from .labelled import Labelled, LabelledSet, Part, Split, as_samples
+from .labelled import Labelled, Part, Split, as_samples
 
 _KEYS = {"images", "annotations", "categories"}
 _BONE = "bone"
@@ -29,7 +30,7 @@ def recognise(folder: Path) -> bool:
     return any(document.keys() >= _KEYS for document in map(_document, _files(folder)))
 
 
-def read(folder: Path, part: Part) -> LabelledSet:
+def read(folder: Path, part: Part) -> GatheredSet:
     """Its pictures.
 
     Raises:

@@ -17,9 +17,10 @@ from pydicom.errors import InvalidDicomError
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import Label
+from bonedge.models.datasets import GatheredSet
 from bonedge.models.outlines import Frames, Union
 
-from .labelled import Labelled, LabelledSet, Part, Split, as_samples
+from .labelled import Labelled, Part, Split, as_samples
 from .plain import read_labels
 
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -34,7 +35,7 @@ def recognise(folder: Path) -> bool:
     return any(True for _ in _files(folder))
 
 
-def read(folder: Path, part: Part) -> LabelledSet:
+def read(folder: Path, part: Part) -> GatheredSet:
     """Its pictures.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import CLASSES, Label
-from bonedge.models.datasets import Sample
+from bonedge.models.datasets import GatheredSet, Sample
 from bonedge.models.outlines import Outline
 
 SUFFIXES = frozenset({".dcm", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
@@ -52,17 +52,7 @@ class Labelled:
     region: str = ""
 
 
-@dataclass(frozen=True)
-class LabelledSet:
-    """A `bonedge.models.datasets.SampleSet` of real pictures."""
-
-    samples: Sequence[Sample]
-    fingerprint: str
-    description: str
-    phantom_seeds: tuple[int, ...] = ()
-
-
-def as_samples(pictures: Sequence[Labelled], folder: Path, kind: str, part: Part) -> LabelledSet:
+def as_samples(pictures: Sequence[Labelled], folder: Path, kind: str, part: Part) -> GatheredSet:
     """The pictures of `part` as samples; checked first.
 
     A group is held out for validation by the hash of its name: more pictures never move one to the other side.
@@ -105,7 +95,7 @@ def as_samples(pictures: Sequence[Labelled], folder: Path, kind: str, part: Part
             f"{folder}: all pictures fell on one side of training and validation; there are too few patients"
         )
     told = ", ".join(f"{counts[label]} {label}" for label in (*CLASSES, Label.ABSTAIN) if counts[label])
-    return LabelledSet(samples, _fingerprint(chosen, folder), f"{len(chosen)} real radiographs ({kind}): {told}.")
+    return GatheredSet(samples, _fingerprint(chosen, folder), f"{len(chosen)} real radiographs ({kind}): {told}.")
 
 
 def _check(one: Labelled) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import Label
+from bonedge.models.datasets import GatheredSet
 from bonedge.models.outlines import MaskFile
 
-from .labelled import SUFFIXES, Labelled, LabelledSet, Part, Split, as_samples
+from .labelled import SUFFIXES, Labelled, Part, Split, as_samples
 
 _IMAGES, _MASKS, _BONES, _LABELS = "images", "masks", "bones", "labels.csv"
 
@@ -27,7 +28,7 @@ def recognise(folder: Path) -> bool:
     return (folder / _IMAGES).is_dir()
 
 
-def read(folder: Path, part: Part) -> LabelledSet:
+def read(folder: Path, part: Part) -> GatheredSet:
     """Its pictures.
 
     Raises:

@@ -29,7 +29,7 @@ from bonedge.models.fit_operation import (
     fit_abstention,
     fit_operation,
     may_miss,
-    operating_point,
+    threshold_that_misses,
 )
 from bonedge.models.metrics import wilson
 
@@ -40,18 +40,18 @@ SCORES = st.lists(st.tuples(SCORE, st.booleans()), min_size=1, max_size=80).filt
 )
 
 
-@given(rows=SCORES)
+@given(rows=SCORES, share=st.sampled_from([0.0, 0.03, 0.5]))
 @settings(max_examples=300, deadline=None)
-def test_the_operating_point_finds_as_many_tumours_as_it_says(rows: list[tuple[float, bool]]) -> None:
+def test_the_operating_point_finds_as_many_tumours_as_it_says(rows: list[tuple[float, bool]], share: float) -> None:
     """If it failed, more tumours would be missed on validation pictures than the model card promises."""
     scores = np.array([score for score, _ in rows], np.float32)
     positive = np.array([flag for _, flag in rows])
-    threshold = operating_point(scores, positive)
+    allowed = int(share * positive.sum())
+    threshold = threshold_that_misses(allowed, scores, positive)
     assert 0.01 <= threshold <= 0.99
     missed = int((scores[positive] < np.float32(threshold)).sum())
     # A tumour below 0.01 is out of reach: the manifest's thresholds end there.
     lost = int((scores[positive] < 0.01).sum())
-    allowed = may_miss(int(positive.sum()))
     assert missed <= max(allowed, lost)
     # Not lower than need be: at the next tumour above the one that it just reaches, more would be missed.
     above = np.unique(scores[positive & (scores > threshold + 1e-4)])
@@ -74,7 +74,8 @@ def test_the_operating_point_lies_between_scores() -> None:
     """If it failed, a score that int8 moves by one step would change the verdict."""
     scores = np.array([0.1, 0.2, 0.6, 0.7, 0.8, 0.9], np.float32)
     positive = np.array([False, False, True, True, True, True])
-    assert operating_point(scores, positive) == pytest.approx(0.4)
+    assert threshold_that_misses(0, scores, positive) == pytest.approx(0.4)
+    assert threshold_that_misses(1, scores, positive) == pytest.approx(0.65)
 
 
 def nll(logits: Any, truths: Any, temperature: float) -> float:
