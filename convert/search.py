@@ -18,7 +18,7 @@ from .trial import Answer, Fidelity, Latency, answers, fidelity, pipeline, race
 
 _ALIKE = 1.05
 """Candidates within this factor of the fastest are as fast: then the most faithful one is taken."""
-_ALONE = {
+_ALONE: Mapping[NetworkName, tuple[str, ...]] = {
     "segmenter": ("dice_median", "dice_p10"),
     "classifier": ("malignant_sensitivity", "tumour_recall", "macro_f1", "calibration_error"),
 }
@@ -92,6 +92,11 @@ class Bench:
     seed: int
     threads: int
 
+    @property
+    def looks(self) -> int:
+        """How often the segmenter is asked about one picture."""
+        return self.frame.manifest.preprocessing.looks
+
     def judge(self, candidate: Candidate, latency: Latency | None) -> Judged:
         """One network alone, beside the other's fp32 companion."""
         try:
@@ -106,13 +111,12 @@ class Bench:
     def judge_pair(self, segmenter: Judged, classifier: Judged) -> PairJudged:
         """Both networks as a bundle would run them; every gate."""
         given = self.answers(segmenter.candidate.load(self.threads), classifier.candidate.load(self.threads))
-        looks = self.frame.manifest.preprocessing.looks
         fp32 = [one.fp32.p50 if one.fp32 else float("nan") for one in (segmenter, classifier)]
         return PairJudged(
             segmenter.candidate,
             classifier.candidate,
-            looks * segmenter.milliseconds + classifier.milliseconds,
-            looks * fp32[0] + fp32[1],
+            self.looks * segmenter.milliseconds + classifier.milliseconds,
+            self.looks * fp32[0] + fp32[1],
             self._gates(given, None),
             fidelity(self.reference, given),
             tuple(given),
@@ -249,13 +253,16 @@ def choose_pair(
 ) -> tuple[PairJudged | None, list[PairJudged]]:
     """The fastest pair that passes every gate end to end, and all pairs that were tried.
 
-    When no pair of what was built passes, the network that strays further from fp32 climbs on.
+    When no pair of what was built passes, one network climbs on: the one that the last pair's failed gates are about,
+    or, when they are about both or about neither, the one that strays further from fp32. A slower segmenter seldom
+    brings back a malignant case that the classifier lost, and every pair costs a look at every case.
     """
     tried: dict[str, PairJudged] = {}
+    climbs: dict[NetworkName, Climb] = {"segmenter": segmenter, "classifier": classifier}
     while True:
-        for network in (segmenter, classifier):
+        for network in climbs.values():
             network.until_passed()
-        for first, second in in_order(segmenter.passed, classifier.passed):
+        for first, second in in_order(segmenter.passed, classifier.passed, bench.looks):
             key = f"{first.candidate.name} {second.candidate.name}"
             if key in tried:
                 continue
@@ -265,14 +272,28 @@ def choose_pair(
                 return tried[key], list(tried.values())
         if segmenter.exhausted and classifier.exhausted:
             return None, list(tried.values())
-        max((segmenter, classifier), key=lambda one: (not one.exhausted, one.unfaithfulness)).step()
+        able: list[NetworkName] = [name for name, one in climbs.items() if not one.exhausted]
+        last = next(reversed(tried.values()), None)
+        blamed = [name for name in able if last and name in _blamed(last.gates)]
+        max((climbs[name] for name in blamed or able), key=lambda one: one.unfaithfulness).step()
 
 
-def in_order(segmenters: Sequence[Judged], classifiers: Sequence[Judged]) -> list[tuple[Judged, Judged]]:
-    """Pairs of candidates that passed alone: fastest first, the most faithful of those that are as fast."""
+def _blamed(gates: Sequence[GateResult]) -> set[NetworkName]:
+    """The networks that the gates which did not pass are about."""
+    failed = {gate.name for gate in gates if not gate.passed}
+    return {name for name, own in _ALONE.items() if failed.intersection(own)}
+
+
+def in_order(
+    segmenters: Sequence[Judged], classifiers: Sequence[Judged], looks: int = 1
+) -> list[tuple[Judged, Judged]]:
+    """Pairs of candidates that passed alone: fastest first, the most faithful of those that are as fast.
+
+    The segmenter is asked `looks` times about each picture.
+    """
     best = [[alike[0] for alike in _by_speed(side, _unfaithful)] for side in (segmenters, classifiers)]
     pairs = [(a, b) for a in best[0] for b in best[1]]
-    return sorted(pairs, key=lambda both: both[0].milliseconds + both[1].milliseconds)
+    return sorted(pairs, key=lambda both: looks * both[0].milliseconds + both[1].milliseconds)
 
 
 def _unfaithful(one: Judged) -> tuple[float, int]:

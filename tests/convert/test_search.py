@@ -16,9 +16,9 @@ from bonedge.convert.trial import Fidelity, Latency
 pytestmark = pytest.mark.full
 
 
-def gate(passed: bool) -> GateResult:
+def gate(passed: bool, name: str = "flips") -> GateResult:
     ruling = Ruling.PASSED if passed else Ruling.FAILED
-    return GateResult("flips", 0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 600, ruling, None)
+    return GateResult(name, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 600, ruling, None)
 
 
 def candidate(network: Any, recipe: str) -> Candidate:
@@ -33,10 +33,17 @@ def judged(network: str, recipe: str, milliseconds: float, shift: float = 0.0, p
 
 
 class Referee:
-    """Judges by a table: milliseconds, shift and ruling by recipe; pairs pass when their recipes are in `good`."""
+    """Judges by a table: milliseconds, shift and ruling by recipe; pairs pass when their recipes are in `good`.
 
-    def __init__(self, table: dict[str, tuple[float, float, bool]], good: set[tuple[str, str]]) -> None:
-        self.table, self.good = table, good
+    Those that do not fail the gates `fails`.
+    """
+
+    looks = 1
+
+    def __init__(
+        self, table: dict[str, tuple[float, float, bool]], good: set[tuple[str, str]], fails: tuple[str, ...] = ()
+    ) -> None:
+        self.table, self.good, self.fails = table, good, fails
         self.pairs: list[tuple[str, str]] = []
 
     def race(self, candidates: dict[str, Candidate]) -> dict[str, Latency]:
@@ -49,7 +56,8 @@ class Referee:
     def judge_pair(self, first: Judged, second: Judged) -> Any:
         names = (first.candidate.recipe, second.candidate.recipe)
         self.pairs.append(names)
-        return SimpleNamespace(passed=names in self.good, names=names)
+        passed = names in self.good
+        return SimpleNamespace(passed=passed, names=names, gates=[gate(passed, one) for one in self.fails])
 
 
 def climb(referee: Referee, network: str, *rungs: list[str]) -> Climb:
@@ -138,6 +146,53 @@ def test_an_end_to_end_failure_sends_the_less_faithful_network_up() -> None:
     assert found is not None
     assert found.names == ("int8", "mixed-2")  # type: ignore[attr-defined]
     assert len(tried) == len(set(referee.pairs)) == len(referee.pairs)
+
+
+def pairs_climbed(fails: tuple[str, ...]) -> list[tuple[str, str]]:
+    """What is tried when both networks pass alone, the segmenter strays more, and every pair of int8 fails `fails`."""
+    referee = Referee(
+        TABLE | {"int8-tuned": (7.0, 0.005, True)}, {("int8", "fp16"), ("fp16", "int8-tuned"), ("fp16", "fp16")}, fails
+    )
+    segmenter = climb(referee, "segmenter", ["int8"], ["fp16"])
+    classifier = climb(referee, "classifier", ["int8-tuned"], ["fp16"])
+    found, _ = choose_pair(segmenter, classifier, referee, lambda one: None)  # type: ignore[arg-type]
+    assert found is not None
+    return referee.pairs
+
+
+def test_the_network_that_a_failed_gate_is_about_climbs() -> None:
+    """An hour would go by on slower and slower segmenters while it is the classifier that loses malignant cases."""
+    assert pairs_climbed(("malignant_sensitivity", "flips")) == [("int8", "int8-tuned"), ("int8", "fp16")]
+    assert pairs_climbed(("dice_p10",)) == [("int8", "int8-tuned"), ("fp16", "int8-tuned")]
+
+
+@pytest.mark.parametrize("fails", [("flips",), ("macro_f1", "dice_median")])
+def test_when_failed_gates_single_out_neither_the_less_faithful_network_climbs(fails: tuple[str, ...]) -> None:
+    """Which of the two is in the way can then only be told by how far each strays."""
+    assert pairs_climbed(fails) == [("int8", "int8-tuned"), ("fp16", "int8-tuned")]
+
+
+def test_a_network_that_has_no_rung_left_is_not_blamed_for_ever() -> None:
+    """The search would end, or never end, with the other network's better candidates untried."""
+    referee = Referee(TABLE, {("fp16", "int8")}, ("malignant_sensitivity",))
+    segmenter = climb(referee, "segmenter", ["int8"], ["fp16"])
+    classifier = climb(referee, "classifier", ["int8"])
+    found, _ = choose_pair(segmenter, classifier, referee, lambda one: None)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.names == ("fp16", "int8")  # type: ignore[attr-defined]
+
+
+def test_a_segmenter_that_looks_twice_counts_twice() -> None:
+    """The pair called the fastest would not be: the segmenter's time is paid for each look."""
+    segmenters = [judged("segmenter", "int8", 8.0), judged("segmenter", "fp16", 12.0)]
+    classifiers = [judged("classifier", "int8", 8.0), judged("classifier", "fp16", 13.0)]
+
+    def second(looks: int) -> tuple[str, str]:
+        first, other = in_order(segmenters, classifiers, looks)[1]
+        return first.candidate.recipe, other.candidate.recipe
+
+    assert second(1) == ("fp16", "int8")
+    assert second(2) == ("int8", "fp16")
 
 
 def test_a_candidate_slower_than_fp32_is_out() -> None:
