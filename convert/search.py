@@ -205,9 +205,8 @@ class Climb:
 
     @property
     def unfaithfulness(self) -> float:
-        """Of the best candidate so far; 0 when there is nowhere left to climb."""
-        faithful = [one.fidelity.mean for one in self.passed if one.fidelity]
-        return 0.0 if self.exhausted else min(faithful, default=1.0)
+        """Of the best candidate so far."""
+        return min((one.fidelity.mean for one in self.passed if one.fidelity), default=1.0)
 
     def _race(self, rung: Sequence[Candidate]) -> list[list[_Raced]]:
         """Those that may be judged; the others are out."""
@@ -272,10 +271,10 @@ def choose_pair(
                 return tried[key], list(tried.values())
         if segmenter.exhausted and classifier.exhausted:
             return None, list(tried.values())
-        able: list[NetworkName] = [name for name, one in climbs.items() if not one.exhausted]
         last = next(reversed(tried.values()), None)
-        blamed = [name for name in able if last and name in _blamed(last.gates)]
-        max((climbs[name] for name in blamed or able), key=lambda one: one.unfaithfulness).step()
+        blamed = _blamed(last.gates) if last else set()
+        order = {name: (not one.exhausted, name in blamed, one.unfaithfulness) for name, one in climbs.items()}
+        climbs[max(order, key=lambda name: order[name])].step()
 
 
 def _blamed(gates: Sequence[GateResult]) -> set[NetworkName]:

@@ -143,7 +143,7 @@ def _measured(tool: str, engine: EngineName, make: Maker, ready: Ready) -> str:
 
 def _p90(ready: Ready, raced: Mapping[NetworkName, Latency | None]) -> float:
     """Of all inferences for one picture, as a sum, milliseconds."""
-    looks = {"segmenter": ready.bench.frame.manifest.preprocessing.looks, "classifier": 1}
+    looks = {"segmenter": ready.bench.looks, "classifier": 1}
     return sum(looks[name] * one.p90 for name, one in raced.items() if one is not None)
 
 

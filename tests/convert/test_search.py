@@ -35,7 +35,7 @@ def judged(network: str, recipe: str, milliseconds: float, shift: float = 0.0, p
 class Referee:
     """Judges by a table: milliseconds, shift and ruling by recipe; pairs pass when their recipes are in `good`.
 
-    Those that do not fail the gates `fails`.
+    The gates that the other pairs fail are `fails`.
     """
 
     looks = 1
