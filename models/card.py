@@ -14,7 +14,6 @@ from typing import Any
 import click
 
 from bonedge.calibration.phantom.confusables import CONFUSABLES
-from bonedge.calibration.phantom.generate import GENERATION
 from bonedge.calibration.phantom.lesions import FAMILIES
 from bonedge.calibration.phantom.nonlimb import KINDS
 from bonedge.calibration.phantom.scene import REGIONS
@@ -117,7 +116,7 @@ def _data(bundle: Bundle) -> list[str]:
     return [
         f"{training.data.rstrip('.')}. No patient, no real radiograph, no person's data.",
         "",
-        f"- Simulator, generation {GENERATION}. Regions: {_listed(regions)}; growth plates open and closed.",
+        f"- Simulator. Regions: {_listed(regions)}; growth plates open and closed.",
         f"- Benign: {_listed(benign)}. Malignant: {_listed(malignant)}.",
         f"- Normal limbs: {_listed(CONFUSABLES)}. To abstain on: {_listed(KINDS)}.",
         "- Truth: exact, from the simulator; no reader, and so no disagreement between readers.",
@@ -144,9 +143,9 @@ def _results(evaluation: Mapping[str, Any]) -> list[str]:
     coverage = [_row(f"{100 * one['coverage']:.0f}", shown(one["risk"])) for one in evaluation["risk_coverage"]]
     count, seed = evaluation["phantoms"], evaluation["seed"]
     return [
-        f"{count} phantoms of seed {seed}, which nothing was trained or tuned on: "
-        "normal, benign and malignant in equal parts, and so the difficulties. To abstain counts as wrong. Per cent, "
-        f"95 % intervals; {engine['name']} in {engine['precision']}:",
+        f"{count} phantoms of generation {evaluation['generation']}, seed {seed}, which nothing was trained or tuned "
+        "on: normal, benign and malignant in equal parts, and so the difficulties. To abstain counts as wrong. "
+        f"Per cent, 95 % intervals; {engine['name']} in {engine['precision']}:",
         "",
         f"    bonedge evaluate --phantoms {count} --seed {seed} --engine {engine['name']}",
         "",

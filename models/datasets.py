@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,6 +46,10 @@ class Sample:
     """How hard a lesion is to see; empty when that is not known."""
 
 
+_UNNAMED_GENERATION = 2
+"""Of phantoms whose index does not say it."""
+
+
 class SampleSet(Protocol):
     """An adapter from one data set's layout to samples."""
 
@@ -81,12 +85,13 @@ class PhantomSet:
             ) from error
         self.fingerprint = hashlib.sha256(content).hexdigest()
         self.samples: Sequence[Sample] = []
-        seeds = set()
+        seeds, generations = set(), set()
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
             try:
                 row = json.loads(line)
                 self.samples.append(_sample(folder, row))
                 seeds.add(int(row["seed"]))
+                generations.add(int(row.get("generation", _UNNAMED_GENERATION)))
             except (ValueError, KeyError, TypeError, OverflowError) as error:
                 raise InvalidConfiguration(
                     f"{file}, line {number}: {error!r} is missing or wrong; the folder was not written by "
@@ -96,8 +101,8 @@ class PhantomSet:
             raise InvalidConfiguration(f"{file}: {len(self.samples)} pictures are too few; there must be at least 8")
         self.phantom_seeds = tuple(sorted(seeds))
         self.description = (
-            f"{len(self.samples)} simulated radiographs (bonedge phantoms, seed "
-            f"{', '.join(map(str, self.phantom_seeds))}); no real patients."
+            f"{len(self.samples)} simulated radiographs (bonedge phantoms, generation "
+            f"{_listed(generations)}, seed {_listed(seeds)}); no real patients."
         )
 
 
@@ -131,6 +136,10 @@ def held_out(index: int) -> bool:
 def picture_fingerprint(grey: NDArray[np.uint8]) -> str:
     """SHA-256 (hexadecimal) of a working picture, uint8 "h w": names a picture whatever file it came in."""
     return hashlib.sha256(str(grey.shape).encode() + np.ascontiguousarray(grey).tobytes()).hexdigest()
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))
 
 
 def _sample(folder: Path, row: dict[str, Any]) -> Sample:

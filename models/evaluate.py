@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
-from bonedge.calibration.phantom.generate import generate
+from bonedge.calibration.phantom.generate import GENERATION, generate
 from bonedge.calibration.phantom.records import Regime
 from bonedge.calibration.production import produce
 from bonedge.edge.bundle import open_bundle
@@ -108,6 +108,7 @@ def command(
             "behaviour": behaviour(bundle.manifest),
         },
         "engine": asdict(networks.description),
+        "generation": GENERATION,
         "seed": seed,
         "phantoms": phantoms,
         **summarise(outcomes, seed),
@@ -136,6 +137,7 @@ def examine(pipeline: Pipeline, seed: int, count: int, jobs: int | None = None) 
         truth = sample.lesion_mask
         outcomes.append(
             Outcome(
+                generation=GENERATION,
                 seed=seed,
                 index=sample.index,
                 truth=sample.truth,
@@ -186,16 +188,19 @@ def read_verdicts(path: Path, seed: int) -> dict[int, Label]:
     """The verdicts by index in a file that `--verdicts` wrote.
 
     Raises:
-        InvalidConfiguration: it cannot be read, or holds verdicts on another seed's phantoms.
+        InvalidConfiguration: it cannot be read, or holds verdicts on other phantoms.
     """
     try:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         found = {int(line["index"]): Label(line["verdict"]) for line in lines}
-        seeds = {line["seed"] for line in lines}
+        simulated = {(line["generation"], line["seed"]) for line in lines}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidConfiguration(f"{path}: is not a file that --verdicts wrote; give another --compare") from error
-    if seeds != {seed}:
-        raise InvalidConfiguration(f"{path}: holds verdicts on another seed than {seed}; evaluate both on one seed")
+    if simulated != {(GENERATION, seed)}:
+        raise InvalidConfiguration(
+            f"{path}: holds verdicts on other phantoms than generation {GENERATION}, seed {seed}; "
+            "evaluate both on one seed with one version of bonedge"
+        )
     return found
 
 

@@ -41,6 +41,8 @@ FEWEST = 10
 class Outcome:
     """One picture's verdict: a line of the file that `--verdicts` writes."""
 
+    generation: int
+    """Of the simulator."""
     seed: int
     index: int
     truth: Label

@@ -1,80 +1,21 @@
 """From the energy that reached the detector to the picture that a console shows.
 
 The order is a modality's own: the patient lies some way round, a lead letter lies on the cassette, blades close, the
-plate is read (with its scratches), the console ranges the logarithm of the exposure, boosts detail, applies a
-sigmoid curve, masks the border and burns text in. Every step may be anything between absent and clumsy.
+plate is read (with its scratches), the console makes a picture of it (`console`), masks the border and burns text in.
+Every step may be anything between absent and clumsy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from bonedge.edge.records import Mask, Pixels
 
+from .console import Console, develop
 from .records import Phantom, Scene
-
-_FLOOR = 1e-4
-"""Smallest relative exposure that a plate tells from nothing: four decades of latitude."""
-_SOFT, _HARD = 4.6, 6.1
-"""Gradients that part the drawn ones in three."""
-_STRONG = 0.5
-"""Boost of any structure from which on edges look drawn."""
-
-
-@dataclass(frozen=True)
-class Console:
-    """What the console does to the logarithm of the exposure."""
-
-    low_quantile: float
-    """Of the anatomy's attenuation: where the displayed range begins, 0..1."""
-    high_quantile: float
-    low_margin: float
-    """Factor on the low end; below 1 the range reaches into the open beam."""
-    high_margin: float
-    gradient: float
-    """Slope of the sigmoid over the ranged attenuation: the film's gamma (Hurter and Driffield, 1890)."""
-    centre: float
-    """Ranged attenuation that is shown as middle grey."""
-    black: float
-    white: float
-    """Grey levels of the toe and the shoulder, 0..1."""
-    detail: tuple[float, float, float]
-    """Boost of structures of about 0.4, 1.2 and 5 % of the picture's long side."""
-
-    @classmethod
-    def plain(cls) -> Console:
-        """The middle of everything, no edge enhancement."""
-        return cls(0.05, 0.995, 0.8, 1.03, 5.0, 0.48, 0.0, 1.0, (0.0, 0.0, 0.0))
-
-    @property
-    def manner(self) -> dict[str, str]:
-        """Contrast and edge enhancement in words, in three parts of the range that `draw` knows."""
-        contrast = "soft" if self.gradient < _SOFT else "hard" if self.gradient > _HARD else "medium"
-        enhanced = "none" if not any(self.detail) else "strong" if max(self.detail) > _STRONG else "mild"
-        return {"contrast": contrast, "edge enhancement": enhanced}
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> Console:
-        """One vendor's and one technician's taste."""
-        strength = rng.choice([0.0, 0.5, 1.0, 1.8], p=[0.15, 0.35, 0.35, 0.15])
-        return cls(
-            low_quantile=rng.uniform(0.01, 0.15),
-            high_quantile=rng.uniform(0.985, 0.999),
-            low_margin=rng.uniform(0.35, 1.0),
-            high_margin=rng.uniform(0.97, 1.15),
-            gradient=rng.uniform(3.2, 7.5),
-            centre=rng.uniform(0.36, 0.62),
-            black=rng.choice([0.0, rng.uniform(0.0, 0.08)]),
-            white=rng.uniform(0.86, 1.0),
-            detail=(
-                strength * rng.uniform(0.0, 0.9),
-                strength * rng.uniform(0.0, 0.6),
-                strength * rng.uniform(0.0, 0.35),
-            ),
-        )
 
 
 def acquire(scene: Scene, rng: np.random.Generator, *, plain: bool = False) -> Phantom:
@@ -92,7 +33,7 @@ def acquire(scene: Scene, rng: np.random.Generator, *, plain: bool = False) -> P
         degrees); masks transformed alike and cut to the collimated field.
     """
     if plain:
-        pixels = _develop(scene.signal, np.ones(scene.signal.shape, np.bool_), Console.plain())
+        pixels = develop(scene.signal, np.ones(scene.signal.shape, np.bool_), Console.plain())
         return _phantom(scene, pixels, scene.lesion_mask, scene.bone_mask)
     scene = _turn(scene, rng)
     signal = scene.signal.astype(np.float32, copy=True)
@@ -103,7 +44,7 @@ def acquire(scene: Scene, rng: np.random.Generator, *, plain: bool = False) -> P
     signal *= _plate_artefacts(signal.shape, rng)
     signal = _close(signal, blades, rng)
     console = Console.draw(rng)
-    pixels = _develop(signal, (blades > 0.99) & (letters > 0.99), console)
+    pixels = develop(signal, (blades > 0.99) & (letters > 0.99), console)
     kind, border = _border(rng)
     if border is not None:
         pixels = np.where(blades > rng.uniform(0.2, 0.6), pixels, np.float32(border)).astype(np.float32)
@@ -251,46 +192,6 @@ def _close(signal: Pixels, blades: Pixels, rng: np.random.Generator) -> Pixels:
     behind = scatter * np.float32(rng.uniform(0.01, 0.05)) + np.float32(10 ** rng.uniform(-3.2, -2.3))
     grain = 1 + np.float32(rng.uniform(0.05, 0.15)) * rng.standard_normal(signal.shape, np.float32)
     return np.asarray(lit + (1 - blades) * behind * np.clip(grain, 0.3, 2), np.float32)
-
-
-def _develop(signal: Pixels, seen: Mask, console: Console) -> Pixels:
-    """Logarithm, automatic range over the anatomy `seen`, detail boost, sigmoid: float32 0..1, bone bright.
-
-    The range follows the histogram, so the picture does not depend on the exposure (as the exposure data recognizer
-    of a CR reader does; DICOM PS3.3 C.8.7 calls the result For Presentation).
-    """
-    attenuation = -np.log10(np.maximum(signal, _FLOOR))
-    inside = attenuation[seen] if seen.any() else attenuation.ravel()
-    anatomy = inside[inside > float(np.quantile(inside, 0.005)) + 0.12]
-    if anatomy.size < 0.05 * inside.size:
-        anatomy = inside
-    low, high = np.quantile(anatomy, [console.low_quantile, console.high_quantile])
-    low, high = float(low) * console.low_margin, float(high) * console.high_margin
-    high = max(high, low + 0.25)
-    ranged = ((attenuation - low) / (high - low)).astype(np.float32)
-    np.clip(ranged, -0.6, 1.6, out=ranged)
-    ranged = _boost(ranged, console.detail)
-    return _sigmoid(ranged, console)
-
-
-def _boost(ranged: Pixels, detail: tuple[float, float, float]) -> Pixels:
-    """Unsharp masking at three scales (Vuylsteke and Schoeters, 1994, in its simplest form)."""
-    boosted = ranged
-    side = max(ranged.shape)
-    for strength, scale in zip(detail, (0.002, 0.006, 0.025), strict=True):
-        if strength > 0:
-            band = ranged - cv2.GaussianBlur(ranged, (0, 0), max(0.6, scale * side))
-            # The response saturates, or lead edges would ring over the whole picture.
-            boosted = boosted + np.float32(strength) * np.tanh(band / 0.12) * np.float32(0.12)
-    return np.asarray(boosted, np.float32)
-
-
-def _sigmoid(ranged: Pixels, console: Console) -> Pixels:
-    """The characteristic curve, rescaled so that its ends at 0 and 1 are black and white."""
-    ends = 1 / (1 + np.exp(-console.gradient * (np.array([0.0, 1.0]) - console.centre)))
-    curve = 1 / (1 + np.exp(-console.gradient * (ranged - np.float32(console.centre))))
-    grey = np.clip((curve - ends[0]) / (ends[1] - ends[0]), 0, 1)
-    return np.asarray(console.black + (console.white - console.black) * grey, np.float32)
 
 
 def _border(rng: np.random.Generator) -> tuple[str, float | None]:

@@ -18,7 +18,7 @@ from bonedge.edge.records import Label, Mask
 
 from ..production import produce
 from .dicom import as_dicom, as_png, encode_png, encoding_rng
-from .generate import generate
+from .generate import GENERATION, generate
 from .records import Phantom, Regime, Region
 from .sheet import Canvas, contact_sheet, tile
 
@@ -156,6 +156,7 @@ def _described(phantom: Phantom, seed: int, index: int, file: str, name: str) ->
         "semiology": phantom.semiology,
         "rendering": phantom.rendering,
         "spacing_mm": phantom.spacing_mm,
+        "generation": GENERATION,
         "seed": seed,
         "index": index,
     }

@@ -52,7 +52,7 @@ class Phantom:
     semiology: dict[str, str] = field(default_factory=dict)
     """Margin, matrix, periosteal reaction, soft tissue, as radiologists name them."""
     rendering: dict[str, str] = field(default_factory=dict)
-    """What the console made of it: contrast, edge enhancement, border."""
+    """What the console made of it: processing, contrast, edge enhancement, border."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ _KEYS = [
     "semiology",
     "rendering",
     "spacing_mm",
+    "generation",
     "seed",
     "index",
 ]

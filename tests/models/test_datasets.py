@@ -53,6 +53,12 @@ def test_a_larger_set_moves_no_picture_to_the_other_side(count: int, more: int) 
     assert [sample.validation for sample in small] == [held_out(index) for index in range(count)]
 
 
+def test_says_which_simulator_the_phantoms_came_from(tmp_path: Path) -> None:
+    """A model card would claim that a pair had learned what only a later simulator shows."""
+    rows = [row(index) | ({"generation": 3} if index > 5 else {}) for index in range(9)]
+    assert "generation 2, 3, seed 3" in PhantomSet(write(tmp_path, rows)).description
+
+
 def test_masks_belong_to_what_they_show(tmp_path: Path) -> None:
     """If it failed, the segmenter would learn lesions in normal bones or long bones in skulls."""
     rows = [row(index, label) for index, label in enumerate(Label)]

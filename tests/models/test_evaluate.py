@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
-from bonedge.calibration.phantom.generate import generate
+from bonedge.calibration.phantom.generate import GENERATION, generate
 from bonedge.calibration.phantom.records import Regime
 from bonedge.edge.bundle import Bundle, write_bundle
 from bonedge.edge.records import CLASSES
@@ -102,7 +102,7 @@ def test_every_picture_is_in_a_slice_of_each_kind(document: dict[str, Any], verd
     """A weakness of the models in one region or at one manufacturer's contrast would stay hidden in the mean."""
     lines = [json.loads(line) for line in verdicts.read_text().splitlines()]
     found = {(one["by"], one["value"]): one["pictures"] for one in document["slices"]}
-    for by in ("region", "finding", "regime", "contrast", "edge enhancement", "border"):
+    for by in ("region", "finding", "regime", "processing", "contrast", "edge enhancement", "border"):
         assert sum(count for (kind, _), count in found.items() if kind == by) == COUNT
     tumours = [line for line in lines if line["truth"] != "normal"]
     assert sum(count for (kind, _), count in found.items() if kind == "margin") == len(tumours)
@@ -146,7 +146,18 @@ def test_refuses_a_seed_of_the_training(evaluate: Callable[..., Any], tiny_bundl
 
 @pytest.mark.parametrize(
     "content",
-    ["nonsense", "{}", '{"seed": 1, "index": 0, "verdict": "perhaps"}', '{"seed": 1, "index": 0, "verdict": "normal"}'],
+    [
+        "nonsense",
+        "{}",
+        *(
+            json.dumps({"index": 0} | one)
+            for one in (
+                {"generation": GENERATION, "seed": SEED, "verdict": "perhaps"},
+                {"generation": GENERATION, "seed": 1, "verdict": "normal"},
+                {"generation": GENERATION - 1, "seed": SEED, "verdict": "normal"},
+            )
+        ),
+    ],
 )
 def test_refuses_to_compare_with_something_else(evaluate: Callable[..., Any], tmp_path: Path, content: str) -> None:
     """Agreement would be reported with verdicts on other pictures."""
