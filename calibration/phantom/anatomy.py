@@ -113,6 +113,25 @@ def constant(value: float) -> Profile:
     return Profile(((0.0, value), (1.0, value)), 0.0)
 
 
+def build_carpals(rng: np.random.Generator, s: float, w: float, age: float, density: float) -> tuple[Bone, ...]:
+    """The eight bones of a wrist, at 0 to 29 mm; `s`, `w`: scale of lengths and of widths."""
+    rows = (
+        ((-17, 8, 6.5, 8), (-5, 7, 6.5, 6.5), (7, 8, 6, 6.5), (14, 9, 4, 5)),
+        ((-19, 21, 6, 6), (-9, 21, 5.5, 6), (1, 20, 6.5, 8.5), (12, 21, 6.5, 7)),
+    )
+    grown = float(np.interp(age, [5, 12], [0.6, 1.0]))
+    return tuple(
+        Bone(
+            "carpal",
+            (Ellipsoid((ml * w, rng.normal(0, 1.5) * s, z * s), (a * w * grown, 7 * w * grown, b * s * grown)),),
+            constant(0.8 * s),
+            constant(0.2 * density),
+        )
+        for row in rows
+        for ml, z, a, b in row
+    )
+
+
 def _lower_limb(rng: np.random.Generator, s: float, build: float, age: float, length: float) -> tuple[Bone, ...]:
     w = s * build
     cortex, density = draw_mineral(rng, age, s, (0.72, 0.62))
@@ -355,23 +374,9 @@ def _forearm(rng: np.random.Generator, s: float, build: float, age: float, lengt
         (),
         (-11 * s,),
     )
-    rows = (
-        ((-17, 8, 6.5, 8), (-5, 7, 6.5, 6.5), (7, 8, 6, 6.5), (14, 9, 4, 5)),
-        ((-19, 21, 6, 6), (-9, 21, 5.5, 6), (1, 20, 6.5, 8.5), (12, 21, 6.5, 7)),
-    )
-    grown = float(np.interp(age, [5, 12], [0.6, 1.0]))
-    carpals = tuple(
-        Bone(
-            "carpal",
-            (Ellipsoid((ml * w, rng.normal(0, 1.5) * s, z * s), (a * w * grown, 7 * w * grown, b * s * grown)),),
-            constant(0.8 * s),
-            constant(0.2 * density),
-        )
-        for row in rows
-        for ml, z, a, b in row
-    )
+    carpals = build_carpals(rng, s, w, age, density)
     metacarpals = []
-    for ml, end, fan in ((-30, 62, -0.5), (-15, 92, -0.14), (-3, 90, 0.0), (8, 84, 0.12), (17, 76, 0.24)):
+    for ml, end, fan in ((-21, 62, 0.5), (-15, 92, 0.1), (-3, 90, 0.0), (8, 84, -0.1), (17, 76, -0.2)):
         shaft = Tube(
             28 * s,
             end * s,

@@ -48,6 +48,7 @@ _BODY_PARTS = {
     Region.FOREARM: ("FOREARM", "RADIUS ULNA"),
     Region.SHOULDER: ("SHOULDER", "HUMERUS"),
     Region.HIP: ("HIP", "FEMUR"),
+    Region.HAND: ("HAND", "FINGER"),
 }
 _TRUNK_PARTS = {
     "chest": "CHEST",

@@ -28,6 +28,7 @@ class Region(StrEnum):
     FOREARM = "forearm"
     SHOULDER = "shoulder"
     HIP = "hip"
+    HAND = "hand"
     NON_LIMB = "non-limb"
 
 

@@ -14,6 +14,7 @@ from .anatomy import Bone, Limb, build_limb
 from .conspicuity import LEAST_CONSPICUITY, Change, conspicuity
 from .geometry import Chord, Field, Frame, union_length
 from .girdles import build_hip, build_shoulder
+from .hand import build_hand
 from .lesions import FAMILIES, Family, Lesion, chondroid_mm, destroyed, draw_lesion, matrix_fraction, outline
 from .physics import Paths, expose, primary, random_exposure
 from .records import Regime, Region, Scene
@@ -21,8 +22,8 @@ from .texture import noise, smoothstep, trabeculae
 
 REGIONS = {Region.KNEE: 0.36, Region.LEG: 0.22, Region.ANKLE: 0.2, Region.FOREARM: 0.22}
 """What the released models are trained on, and how often; others are simulated when they are asked for."""
-GIRDLES = {Region.SHOULDER: build_shoulder, Region.HIP: build_hip}
-LONG_BONES = ("femur", "tibia", "fibula", "radius", "ulna", "humerus, upper end")
+FRONTAL = {Region.SHOULDER: build_shoulder, Region.HIP: build_hip, Region.HAND: build_hand}
+"""What is never seen from the side, and who builds it."""
 ASPECTS = (0.42, 0.5, 0.6, 0.75, 0.83, 0.83, 1.0)
 """Width over height of the common cassette formats and collimations."""
 
@@ -93,7 +94,7 @@ def _radiograph(
             continue
         mineral += shadow.mineral
         soft += shadow.outside_soft
-        if bone.name in LONG_BONES:
+        if bone.shaft is not None:
             bones |= shadow.silhouette
         lesion |= shadow.lesion
         if shadow.healthy is not None:
@@ -114,7 +115,7 @@ def _draw_patient(
     """A person whose field shows a place where the wanted thing can be; `wanted`: of this family."""
     while True:
         shown = region or Region(rng.choice([one.value for one in REGIONS], p=list(REGIONS.values())))
-        limb = GIRDLES[shown](rng) if shown in GIRDLES else build_limb(rng, shown)
+        limb = FRONTAL[shown](rng) if shown in FRONTAL else build_limb(rng, shown)
         span = 0.36 * limb.length_mm
         window = (limb.centre_mm - span, limb.centre_mm + span)
         if label is Label.NORMAL:
@@ -174,8 +175,8 @@ def _rays(rng: np.random.Generator, limb: Limb, size: int, spacing: float) -> Fr
     view = float(
         rng.choice([rng.normal(0, 0.12), np.pi / 2 + rng.normal(0, 0.12), rng.uniform(0, np.pi)], p=[0.5, 0.35, 0.15])
     )
-    if limb.region in GIRDLES:
-        # Nobody is seen from the side there: antero-posterior, or turned by up to 31 degrees.
+    if limb.region in FRONTAL:
+        # Flat on the cassette, or turned by up to 31 degrees.
         view = 0.35 * min(view, np.pi - view)
     tilt = float(rng.normal(0, 0.06))
     across = (np.arange(columns, dtype=np.float32) - np.float32(columns / 2)) * np.float32(spacing)
