@@ -39,7 +39,9 @@ from .regions import Regions, predict_regions
 from .segmenter import CHANNELS, FAMILY, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
 
-PREPROCESSING = Preprocessing(segmenter_side_px=320, classifier_channels="grey, lesion, bone")
+PREPROCESSING = Preprocessing(
+    segmenter_side_px=320, classifier_channels="grey, lesion, bone", crop_minimum_fraction=0.2
+)
 """Of the pair that is trained."""
 _RANGE_PENALTY = 1e-5
 _FOLDER = click.Path(path_type=Path, file_okay=False)
