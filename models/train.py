@@ -42,7 +42,7 @@ from .watching import classifier_figures, segmenter_figures
 PREPROCESSING = Preprocessing(
     segmenter_side_px=320, classifier_channels="grey, lesion, bone", crop_minimum_fraction=0.2
 )
-"""Of the pair that is trained."""
+"""Of the pair that is trained. A lesion of 0.15 of the long side fills half the width of a crop of three tenths."""
 _RANGE_PENALTY = 1e-5
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)

@@ -32,7 +32,14 @@ class _Ray:
     """Metacarpal, then phalanges, adult mm."""
     girth: float = 1.0
 
+    @property
+    def bones(self) -> tuple[str, ...]:
+        """Their names, in the order of `lengths`."""
+        return _THUMB if len(self.lengths) == len(_THUMB) else _FINGER
 
+
+_THUMB = ("metacarpal", "proximal phalanx", "distal phalanx")
+_FINGER = ("metacarpal", "proximal phalanx", "middle phalanx", "distal phalanx")
 _RAYS = (
     _Ray(-21, 22, -0.62, (46, 32, 22), 1.1),
     _Ray(-13, 29, -0.12, (68, 40, 22, 16)),
@@ -41,7 +48,15 @@ _RAYS = (
     _Ray(15, 28, 0.22, (54, 33, 18, 16), 0.85),
 )
 """Thumb to little finger."""
-_METACARPAL, _DISTAL = 0, -1
+_HALF_WIDTHS = {
+    "metacarpal": (7.0, 4.3, 4.4, 7.2),
+    "proximal phalanx": (7.2, 4.6, 4.0, 5.6),
+    "middle phalanx": (6.4, 3.9, 3.4, 4.8),
+    "distal phalanx": (5.6, 2.6, 2.4, 3.8),
+}
+"""Of each bone at `_ALONG`, adult mm."""
+_ALONG = (0.02, 0.36, 0.68, 0.95)
+"""Shares of a bone's length."""
 
 
 def build_hand(rng: np.random.Generator) -> Limb:
@@ -72,25 +87,25 @@ def build_hand(rng: np.random.Generator) -> Limb:
 def _ray_bones(ray: _Ray, slant: float, s: float, w: float, cortex: float, density: float) -> list[Bone]:
     bones = []
     start = ray.base_z
-    thumb = len(ray.lengths) == 3
-    for number, length in enumerate(ray.lengths):
+    # A horizontal section of a slanting bone is wider than the bone is thick.
+    across = ray.girth * w / float(np.cos(slant))
+    for name, length in zip(ray.bones, ray.lengths, strict=True):
         stop = start + length * float(np.cos(slant))
         shaft = Tube(
             start * s,
             stop * s,
-            # A horizontal section of a slanting bone is wider than the bone is thick.
-            _outline(number, len(ray.lengths), start, stop, s, ray.girth * w / float(np.cos(slant))),
-            _outline(number, len(ray.lengths), start, stop, s, 0.9 * ray.girth * w),
+            _half_width(name, start, stop, s, across),
+            _half_width(name, start, stop, s, 0.9 * ray.girth * w),
             _axis(ray, slant, s, w),
             constant(0.0),
             min(4.0, 0.2 * length) * s,
         )
-        distal = number == len(ray.lengths) + _DISTAL
+        hosts = name != "distal phalanx"
         # Metacarpals of the fingers grow at their heads, every other bone of a hand at its base.
-        at_head = number == _METACARPAL and not thumb
+        at_head = name == "metacarpal" and ray.bones == _FINGER
         bones.append(
             Bone(
-                "metacarpal of a hand" if number == _METACARPAL else "phalanx",
+                name,
                 (shaft,),
                 profile(
                     s,
@@ -105,8 +120,8 @@ def _ray_bones(ray: _Ray, slant: float, s: float, w: float, cortex: float, densi
                     3,
                 ),
                 shaft,
-                None if distal else ((start + 0.28 * length) * s, (stop - 0.26 * length) * s),
-                () if distal else (((start + 0.12 * length) * s, (start + 0.34 * length) * s),),
+                ((start + 0.28 * length) * s, (stop - 0.26 * length) * s) if hosts else None,
+                (((start + 0.12 * length) * s, (start + 0.34 * length) * s),) if hosts else (),
                 (),
                 ((stop - 0.13 * length) * s if at_head else (start + 0.11 * length) * s,),
             )
@@ -115,17 +130,10 @@ def _ray_bones(ray: _Ray, slant: float, s: float, w: float, cortex: float, densi
     return bones
 
 
-def _outline(number: int, bones: int, start: float, stop: float, s: float, girth: float) -> Profile:
-    """Half the width of bone `number` of a ray along it."""
-    length = stop - start
-    if number == _METACARPAL:
-        half = [7.0, 4.3, 4.4, 7.2]
-    elif number == bones + _DISTAL:
-        half = [5.6, 2.6, 2.4, 3.8]
-    else:
-        half = [7.2, 4.6, 4.0, 5.6] if number == 1 else [6.4, 3.9, 3.4, 4.8]
-    along = (0.02, 0.36, 0.68, 0.95)
-    return profile(s, [(start + part * length, value) for part, value in zip(along, half, strict=True)], girth, 2.5)
+def _half_width(name: str, start: float, stop: float, s: float, girth: float) -> Profile:
+    """Along a bone between two z, adult mm."""
+    half_widths = zip(_ALONG, _HALF_WIDTHS[name], strict=True)
+    return profile(s, [(start + part * (stop - start), half) for part, half in half_widths], girth, 2.5)
 
 
 def _axis(ray: _Ray, slant: float, s: float, w: float) -> Profile:

@@ -63,7 +63,8 @@ def test_multiscale_lifts_the_faint_more_than_the_strong() -> None:
     faint = np.sin(x) * np.where(np.arange(512) < 256, 0.01, 0.5)
     broad = np.linspace(0, 1.5, 512, dtype=np.float32)[:, None]
     signal = (10 ** -(0.5 + broad + faint[None, :])).astype(np.float32)
-    before, after = (develop(signal, np.ones(signal.shape, np.bool_), one) for one in (WIDE, _multiscale(WIDE)))
+    amplifying = replace(WIDE, chain=Chain.MULTISCALE, exponent=0.6)
+    before, after = (develop(signal, np.ones(signal.shape, np.bool_), one) for one in (WIDE, amplifying))
     rows = slice(240, 272)
 
     def ripple(pixels: Pixels, columns: slice) -> float:
@@ -92,7 +93,3 @@ def test_a_picture_of_nothing_stays_a_picture() -> None:
     for chain in Chain:
         pixels = develop(np.ones((40, 30), np.float32), np.zeros((40, 30), np.bool_), drawn(chain)[0])
         assert np.isfinite(pixels).all()
-
-
-def _multiscale(console: Console) -> Console:
-    return replace(console, chain=Chain.MULTISCALE, exponent=0.6)
