@@ -120,7 +120,7 @@ def _data(bundle: Bundle) -> list[str]:
         f"- Benign: {_listed(benign)}. Malignant: {_listed(malignant)}.",
         f"- Normal limbs: {_listed(CONFUSABLES)}. To abstain on: {_listed(KINDS)}.",
         "- Truth: exact, from the simulator; no reader, and so no disagreement between readers.",
-        "- Not in it: other regions, sexes and ethnic groups as such, disease beside the lesion, implants, treatment, "
+        "- Not in it: other regions, sexes and ethnic groups as such, disease beside the lesion, joint replacements, "
         "and whatever else a simulator does not know.",
     ]
 

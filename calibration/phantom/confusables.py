@@ -8,10 +8,11 @@ import numpy as np
 
 from .anatomy import Bone
 from .geometry import Field
+from .implants import CAST, NAIL, PLATE
 from .texture import noise, smoothstep
 
-CONFUSABLES = ("healed fracture", "bone island", "nutrient canal", "growth arrest lines", "plain")
-FREQUENCIES = (0.24, 0.12, 0.14, 0.12, 0.38)
+CONFUSABLES = ("healed fracture", "bone island", "nutrient canal", "growth arrest lines", PLATE, NAIL, CAST, "plain")
+FREQUENCIES = (0.22, 0.12, 0.13, 0.11, 0.05, 0.04, 0.06, 0.27)
 
 
 def plate_gap(rng: np.random.Generator, across: Field, z: Field, plate_mm: float, age: float) -> tuple[Field, Field]:

@@ -50,9 +50,38 @@ class Frame:
         x, z = self.x - np.float32(shift_mm), self.z - np.float32(pivot_mm)
         return Frame(cos * x + sin * z, cos * z - sin * x + np.float32(pivot_mm), self.view)
 
+    def part(self, window: tuple[slice, slice]) -> Frame:
+        """The rays of some rows and columns."""
+        return Frame(self.x[window], self.z[window], self.view)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A box that a solid does not leave, in a picture's own axes, mm."""
+
+    x: tuple[float, float]
+    z: tuple[float, float]
+
+    def window(self, frame: Frame) -> tuple[slice, slice]:
+        """The rows and columns outside which no ray of the frame can meet it; empty where none can."""
+        inside = (frame.z > self.z[0]) & (frame.z < self.z[1]) & (frame.x > self.x[0]) & (frame.x < self.x[1])
+        rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return slice(0, 0), slice(0, 0)
+        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def union_extent(extents: Sequence[Extent]) -> Extent:
+    """A box around boxes."""
+    xs, zs = np.array([extent.x for extent in extents]), np.array([extent.z for extent in extents])
+    return Extent((float(xs[:, 0].min()), float(xs[:, 1].max())), (float(zs[:, 0].min()), float(zs[:, 1].max())))
+
 
 class Solid(Protocol):
     """Anything that a ray meets in one interval."""
+
+    def extent(self, view: float) -> Extent:
+        """Where it can be met when the limb is turned by `view` radians."""
 
     def chord(self, frame: Frame, offset_mm: float | Field = 0.0) -> Chord:
         """The chord of the solid grown (or, when negative, shrunk) by `offset_mm` along its radii."""
@@ -88,9 +117,10 @@ class Profile:
 
 
 def _convolve(signal: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
-    size = len(signal) + len(kernel) - 1
+    length = len(signal) + len(kernel) - 1
+    size = 1 << (length - 1).bit_length()
     product = np.fft.irfft(np.fft.rfft(signal, size) * np.fft.rfft(kernel, size), size)
-    return np.asarray(product[len(kernel) - 1 :])
+    return np.asarray(product[len(kernel) - 1 : length])
 
 
 @dataclass(frozen=True)
@@ -105,6 +135,16 @@ class Tube:
     centre_ml: Profile
     centre_ap: Profile
     cap_mm: float = 6.0
+
+    def extent(self, view: float) -> Extent:
+        """See `Solid`."""
+        z = np.linspace(self.start, self.stop, 129, dtype=np.float32)
+        middle = self.centre_ml(z) * np.float32(np.cos(view)) + self.centre_ap(z) * np.float32(np.sin(view))
+        half = np.hypot(self.half_ml(z) * np.float32(np.cos(view)), self.half_ap(z) * np.float32(np.sin(view)))
+        between = 1.0
+        return Extent(
+            (float((middle - half).min()) - between, float((middle + half).max()) + between), (self.start, self.stop)
+        )
 
     def chord(self, frame: Frame, offset_mm: float | Field = 0.0) -> Chord:
         """See `Solid`."""
@@ -125,6 +165,13 @@ class Ellipsoid:
     centre: tuple[float, float, float]
     """ml, ap, z."""
     radii: tuple[float, float, float]
+
+    def extent(self, view: float) -> Extent:
+        """See `Solid`."""
+        (ml, ap, z), (half_ml, half_ap, half_z) = self.centre, self.radii
+        middle = float(ml * np.cos(view) + ap * np.sin(view))
+        half = float(np.hypot(half_ml * np.cos(view), half_ap * np.sin(view)))
+        return Extent((middle - half, middle + half), (z - half_z, z + half_z))
 
     def chord(self, frame: Frame, offset_mm: float | Field = 0.0) -> Chord:
         """See `Solid`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .geometry import Field
 from .records import Regime
@@ -40,12 +41,16 @@ class Family:
     """Chance of a mass outside the bone."""
     young: bool = False
     """Before the plates close, mostly."""
+    least_age: float = 0.0
+    """Years; never before."""
+    several: bool = False
+    """Many foci side by side instead of one."""
 
 
 FAMILIES: tuple[Family, ...] = (
     Family(
         "non-ossifying fibroma", False, ("metaphysis",), (18, 48), (1.5, 2.6), (0.55, 0.9),
-        ("IA",), ("lytic",), ("none",), 0.16, 0.1, 0, True,
+        ("IA",), ("lytic", "septated"), ("none",), 0.16, 0.1, 0, True,
     ),
     Family(
         "simple bone cyst", False, ("metaphysis", "diaphysis"), (35, 80), (1.5, 2.6), (0, 0.1),
@@ -61,11 +66,19 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "giant cell tumour", False, ("epiphysis",), (28, 55), (0.9, 1.3), (0.25, 0.6),
-        ("IB",), ("lytic",), ("none",), 0.1, 0.15, 0,
+        ("IB",), ("lytic",), ("none",), 0.1, 0.15, 0, least_age=17,
     ),
     Family(
         "osteochondroma", False, ("metaphysis",), (20, 42), (0.8, 1.3), (1.0, 1.12),
         ("IB",), ("exostosis",), ("none",), 0.16, 0, 0,
+    ),
+    Family(
+        "aneurysmal bone cyst", False, ("metaphysis",), (32, 68), (1.1, 1.8), (0.5, 0.95),
+        ("IB", "IA"), ("septated",), ("none",), 0.07, 0.5, 0, True,
+    ),
+    Family(
+        "osteoid osteoma", False, ("diaphysis", "metaphysis"), (26, 55), (1.6, 2.6), (0.7, 0.95),
+        ("IA",), ("nidus",), ("solid",), 0.06, 0, 0, True,
     ),
     Family(
         "osteosarcoma", True, ("metaphysis",), (45, 100), (1.1, 1.9), (0.1, 0.6),
@@ -77,11 +90,15 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "chondrosarcoma", True, ("metaphysis", "diaphysis"), (55, 110), (1.3, 2.4), (0.1, 0.5),
-        ("IC", "II"), ("chondroid",), ("solid", "none"), 0.2, 0, 0.6,
+        ("IC", "II"), ("chondroid",), ("solid", "none"), 0.2, 0, 0.6, least_age=20,
     ),
     Family(
         "metastasis", True, ("diaphysis", "metaphysis"), (25, 70), (1.2, 2.4), (0.1, 0.7),
-        ("IC", "II", "III"), ("lytic", "lytic", "osteoid"), ("none", "none", "codman"), 0.14, 0, 0.35,
+        ("IC", "II", "III"), ("lytic", "lytic", "osteoid"), ("none", "none", "codman"), 0.14, 0, 0.35, least_age=30,
+    ),
+    Family(
+        "myeloma", True, ("diaphysis", "metaphysis"), (45, 115), (2.2, 4.2), (0, 0.2),
+        ("IB",), ("lytic",), ("none",), 0.1, 0, 0.1, least_age=40, several=True,
     ),
 )  # fmt: skip
 
@@ -112,6 +129,7 @@ class Lesion:
             "matrix": self.matrix,
             "periosteal reaction": self.periosteal,
             "soft-tissue mass": "yes" if self.mass else "no",
+            "foci": "several" if self.family.several else "one",
         }
 
 
@@ -200,24 +218,65 @@ def matrix_fraction(rng: np.random.Generator, matrix: str, shape: Shape, spacing
 def chondroid_mm(
     rng: np.random.Generator, across: Field, along: Field, half_width: float, half_length: float, strength: float
 ) -> Field:
-    """Rings, arcs and stipples of calcified cartilage, mm of mineral along the ray.
-
-    Each is a thin spherical shell (lobule rim), partly calcified: the chord through a shell of radii r and r - t is
-    2 (sqrt(r^2 - d^2) - sqrt((r - t)^2 - d^2)).
-    """
+    """Rings, arcs and stipples of calcified cartilage, mm of mineral along the ray: thin, partly calcified shells."""
     mineral = np.zeros_like(across)
     count = int(np.clip(half_width * half_length / 7 * rng.uniform(0.8, 1.6), 10, 90) * (0.4 + 0.6 * strength))
     for _ in range(count):
         bearing, reach = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random()) * 0.86
         dx = across - np.float32(reach * half_width * np.sin(bearing))
         dz = along - np.float32(reach * half_length * np.cos(bearing))
-        radius, wall = rng.uniform(1.0, 3.6), rng.uniform(0.35, 0.8)
-        box = np.flatnonzero((np.abs(dx) < radius) & (np.abs(dz) < radius))
-        if not len(box):
-            continue
-        x, z = dx.ravel()[box], dz.ravel()[box]
-        d2 = x * x + z * z
-        shell = np.sqrt(np.maximum(radius**2 - d2, 0)) - np.sqrt(np.maximum(max(radius - wall, 0) ** 2 - d2, 0))
-        arc = np.clip(0.5 + 1.2 * np.cos(np.arctan2(x, z) - rng.uniform(0, 2 * np.pi)), 0.15, 1)
-        mineral.ravel()[box] += (2 * shell * arc * rng.uniform(0.4, 1.0)).astype(np.float32)
+        pixels, shell = _shell(dx, dz, rng.uniform(1.0, 3.6), rng.uniform(0.35, 0.8))
+        bearings = np.arctan2(dx.ravel()[pixels], dz.ravel()[pixels])
+        arc = np.clip(0.5 + 1.2 * np.cos(bearings - rng.uniform(0, 2 * np.pi)), 0.15, 1)
+        mineral.ravel()[pixels] += (shell * arc * rng.uniform(0.4, 1.0)).astype(np.float32)
     return mineral * np.float32(0.6 + 0.9 * strength)
+
+
+def septa_mm(
+    rng: np.random.Generator, across: Field, along: Field, half_width: float, half_length: float, strength: float
+) -> Field:
+    """Walls between the chambers of a cyst, or ridges that look like them, mm of mineral along the ray.
+
+    Chambers are balls of about the lesion's own depth, so that their walls cross the picture as long thin arcs
+    (Kransdorf and Sweet, AJR 164:573, 1995).
+    """
+    mineral = np.zeros_like(across)
+    for _ in range(int(rng.integers(4, 10))):
+        bearing, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 0.95)
+        dx = across - np.float32(reach * half_width * np.sin(bearing))
+        dz = along - np.float32(reach * half_length * np.cos(bearing))
+        pixels, shell = _shell(dx, dz, half_width * rng.uniform(0.4, 0.85), rng.uniform(0.25, 0.55))
+        mineral.ravel()[pixels] += shell * np.float32(rng.uniform(0.5, 1.0))
+    return mineral * np.float32(0.4 + 0.6 * strength)
+
+
+def foci(
+    rng: np.random.Generator, across: Field, along: Field, half_width: float, half_length: float
+) -> tuple[Field, Field]:
+    """Round holes side by side: mm of the longest chord in the (front, back) half of the bone, 0 outside them.
+
+    Punched-out: the edge is that of a ball, sharp and without a rim (Angtuaco et al., Radiology 231:11, 2004).
+    """
+    halves = (np.zeros_like(across), np.zeros_like(across))
+    for number in range(int(rng.integers(5, 14))):
+        bearing, reach = rng.uniform(0, 2 * np.pi), 0.85 * np.sqrt(rng.random()) if number else 0.0
+        radius = float(np.clip(half_width * rng.uniform(0.2, 0.62), 1.5, 9.0))
+        dx = across - np.float32(reach * half_width * np.sin(bearing))
+        dz = along - np.float32(reach * half_length * np.cos(bearing))
+        hole = halves[number % 2]
+        chord = 2 * np.sqrt(np.maximum(np.float32(radius**2) - dx * dx - dz * dz, 0))
+        np.maximum(hole, chord, out=hole)
+    return halves
+
+
+def _shell(dx: Field, dz: Field, radius: float, wall: float) -> tuple[NDArray[np.int64], Field]:
+    """Flat indices of the pixels that meet a spherical shell about (0, 0), and mm of the ray within it.
+
+    The chord through a shell of radii r and r - t is 2 (sqrt(r^2 - d^2) - sqrt((r - t)^2 - d^2)).
+    """
+    pixels = np.flatnonzero((np.abs(dx) < radius) & (np.abs(dz) < radius))
+    x, z = dx.ravel()[pixels], dz.ravel()[pixels]
+    d2 = x * x + z * z
+    within = max(radius - wall, 0)
+    chord = 2 * (np.sqrt(np.maximum(radius**2 - d2, 0)) - np.sqrt(np.maximum(within**2 - d2, 0)))
+    return pixels, np.asarray(chord, np.float32)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bonedge.calibration.phantom.anatomy import build_limb
 from bonedge.calibration.phantom.generate import LABEL_MIX, generate
+from bonedge.calibration.phantom.geometry import Frame, union_length
 from bonedge.calibration.phantom.lesions import FAMILIES
 from bonedge.calibration.phantom.records import Regime, Region
-from bonedge.calibration.phantom.scene import REGIONS, _draw_patient
+from bonedge.calibration.phantom.scene import FRONTAL, REGIONS, _draw_patient, _window
 from bonedge.edge.records import Label
 
 SIZE = 320
@@ -42,7 +44,14 @@ def test_a_tumour_has_a_mask_on_its_bone_and_the_pixels_differ_there(label: Labe
         assert phantom.lesion_mask.sum() >= 12
         assert (phantom.lesion_mask & phantom.bone_mask).any()
         assert phantom.family in {family.name for family in FAMILIES if family.malignant is (label is Label.MALIGNANT)}
-        assert set(phantom.semiology) == {"margin", "matrix", "periosteal reaction", "soft-tissue mass"}
+        assert set(phantom.semiology) == {
+            "margin",
+            "matrix",
+            "periosteal reaction",
+            "soft-tissue mass",
+            "foci",
+            "implant",
+        }
 
 
 @pytest.mark.parametrize("region", [region for region in Region if region is not Region.NON_LIMB])
@@ -59,6 +68,27 @@ def test_every_region_has_its_long_bone_and_lesions_on_it(region: Region) -> Non
     tumour = generate(11, 1, size=SIZE, label=Label.BENIGN, regime=Regime.OVERT, region=region)
     assert tumour.region is region
     assert (tumour.lesion_mask & tumour.bone_mask).sum() > 0.5 * tumour.lesion_mask.sum()
+
+
+@pytest.mark.parametrize("region", [region for region in Region if region is not Region.NON_LIMB])
+def test_no_bone_is_met_outside_its_window(region: Region) -> None:
+    """Bones would be cut off where the search for them ends."""
+    rng = np.random.default_rng(17)
+    for _ in range(3):
+        limb = FRONTAL[region](rng) if region in FRONTAL else build_limb(rng, region)
+        x, z = np.meshgrid(np.arange(-260, 260, 2, dtype=np.float32), np.arange(-260, 260, 2, dtype=np.float32))
+        tilted = Frame(x, z + np.float32(limb.centre_mm), float(rng.uniform(0, np.pi)))
+        frame = tilted.moved(shift_mm=20, tilt=float(rng.normal(0, 0.1)), pivot_mm=limb.centre_mm)
+        met = 0
+        for bone in limb.bones:
+            own = bone.frame(frame)
+            everywhere = union_length([solid.chord(own) for solid in bone.solids])
+            window = _window(bone, own)
+            inside = np.zeros_like(everywhere)
+            inside[window] = union_length([solid.chord(own.part(window)) for solid in bone.solids])
+            assert np.array_equal(everywhere, inside), bone.name
+            met += bool(everywhere.any())
+        assert met >= 2
 
 
 def test_the_regions_of_the_released_models_come_unasked() -> None:
