@@ -14,6 +14,7 @@ from typing import Any
 
 from .batches import Batches, for_keras
 from .checkpoint import Checkpoint, History, capture, restore
+from .kernels import on_quick_kernels
 from .progress import Advance, progress_bar, say, write_log
 
 Loss = Callable[[Any, Any], Any]
@@ -124,7 +125,7 @@ def _compiled(task: Task, side: int, steps: int) -> Any:
         warmup_steps=warmup,
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=schedule.weight_decay, clipnorm=5.0)
-    model = task.build(side)
+    model = on_quick_kernels(task.build(side))
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     model.compile(optimizer=optimizer, loss=task.loss, jit_compile=False)
     return model
