@@ -25,6 +25,8 @@ REGIONS = {Region.KNEE: 0.36, Region.LEG: 0.22, Region.ANKLE: 0.2, Region.FOREAR
 """What the released models are trained on, and how often; others are simulated when they are asked for."""
 FRONTAL = {Region.SHOULDER: build_shoulder, Region.HIP: build_hip, Region.HAND: build_hand}
 """What is never seen from the side, and who builds it."""
+_PATIENTS = 12
+"""How many with a lesion of one family are tried before another is taken: in a finger, some never show so well."""
 _TREATED = 0.05
 """Share of the lesions' bones that carry an implant or a cast."""
 ASPECTS = (0.42, 0.5, 0.6, 0.75, 0.83, 0.83, 1.0)
@@ -61,14 +63,15 @@ def limb_scene(
         size: long side, pixels.
         region: what is in the field; by default one of `REGIONS`.
     """
-    family = None
     while True:
-        patient = _draw_patient(rng, label, regime, region, family)
-        scene, seen = _radiograph(rng, patient, label, regime, size)
-        if seen >= LEAST_CONSPICUITY[regime]:
-            return scene
-        # Another patient with the same kind of lesion: the families stay in proportion.
-        family = patient.lesion.family if patient.lesion else None
+        family = None
+        for _ in range(_PATIENTS):
+            patient = _draw_patient(rng, label, regime, region, family)
+            scene, seen = _radiograph(rng, patient, label, regime, size)
+            if seen >= LEAST_CONSPICUITY[regime]:
+                return scene
+            # Another patient with the same kind of lesion: the families stay in proportion.
+            family = patient.lesion.family if patient.lesion else None
 
 
 def _radiograph(

@@ -91,6 +91,12 @@ def test_no_bone_is_met_outside_its_window(region: Region) -> None:
         assert met >= 2
 
 
+def test_a_family_that_cannot_be_seen_so_well_gives_way_to_another() -> None:
+    """Simulating would never end: no myeloma in a small bone of a hand is overt."""
+    phantom = generate(8, 2, size=SIZE, label=Label.MALIGNANT, regime=Regime.OVERT, region=Region.HAND)
+    assert phantom.lesion_mask.any()
+
+
 def test_the_regions_of_the_released_models_come_unasked() -> None:
     """Figures would be measured on parts of the body that the models have never seen."""
     rng = np.random.default_rng(1)
