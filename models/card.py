@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from bonedge.calibration.phantom.confusables import CONFUSABLES
+from bonedge.calibration.phantom.generate import GENERATION
 from bonedge.calibration.phantom.lesions import FAMILIES
 from bonedge.calibration.phantom.nonlimb import KINDS
 from bonedge.calibration.phantom.scene import REGIONS
@@ -116,7 +117,8 @@ def _data(bundle: Bundle) -> list[str]:
     return [
         f"{training.data.rstrip('.')}. No patient, no real radiograph, no person's data.",
         "",
-        f"- Simulator. Regions: {_listed(regions)}; growth plates open and closed.",
+        f"- The simulator as of generation {GENERATION}; an earlier one had less. Regions: {_listed(regions)}; growth "
+        "plates open and closed.",
         f"- Benign: {_listed(benign)}. Malignant: {_listed(malignant)}.",
         f"- Normal limbs: {_listed(CONFUSABLES)}. To abstain on: {_listed(KINDS)}.",
         "- Truth: exact, from the simulator; no reader, and so no disagreement between readers.",

@@ -62,7 +62,7 @@ class Task:
 
 
 def fit(task: Task, run: Path, *, resume: bool, stop_after: int | None = None) -> Any:
-    """Train, or go on training, and return the model at its last size.
+    """Train, or go on training, and return the model at its last size, uncompiled.
 
     Args:
         task: what.
@@ -105,11 +105,11 @@ def fit(task: Task, run: Path, *, resume: bool, stop_after: int | None = None) -
         write_log(history, run, task.name)
         text = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
         say(f"{task.name} {epoch + 1}/{len(sides)} at {built}: {text}")
-    if model is None:
-        assert checkpoint is not None
-        model = _compiled(task, sides[-1], 1)
-        restore(model, checkpoint, optimizer=False)
-    return model
+    assert checkpoint is not None
+    # On Keras's own layers: what is saved must load where there are no others.
+    plain = task.build(sides[-1])
+    restore(plain, checkpoint, optimizer=False)
+    return plain
 
 
 def _compiled(task: Task, side: int, steps: int) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bonedge.calibration.phantom.generate import GENERATION
 from bonedge.edge.bundle import Bundle, write_bundle
 from bonedge.edge.keys import generate, read_private_key
 from bonedge.edge.sign import sign_bundle
@@ -59,7 +60,7 @@ def test_the_card_is_in_the_bundle_and_says_what_was_measured(bonedge: Run, bund
     card = json.loads(shown.stdout)["model_card"]
     recall = document["binary"]["recall"]
     assert f"| recall | {100 * recall['value']:.1f} ({100 * recall['low']:.1f}-{100 * recall['high']:.1f})" in card
-    phantoms = "phantoms of generation 3, seed 31"
+    phantoms = f"phantoms of generation {GENERATION}, seed 31"
     for word in ("not a medical device", phantoms, "knee", "osteosarcoma", "AUC", "Made on a Sunday."):
         assert word in card
     assert "None" not in card
