@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from bonedge.edge.records import Mask
 
 from .anatomy import Bone
-from .geometry import Chord, Field, Frame, union_length
+from .geometry import Chord, Field, Frame, chord_about, union_length
 from .lesions import Lesion, Shape, chondroid_mm, destroyed, foci, matrix_fraction, outline, septa_mm
 from .texture import smoothstep
 
@@ -33,7 +34,7 @@ class Shadow:
 
 @dataclass(frozen=True)
 class Host:
-    """The bone that carries a lesion, as the picture's rays meet it."""
+    """A bone as the picture's rays meet it, before any disease."""
 
     bone: Bone
     frame: Frame
@@ -49,6 +50,16 @@ class Host:
     """Share of the ray's bone that a growth plate leaves out, 0..1."""
     across: Field
     """mm from the bone's axis in the picture."""
+
+    @cached_property
+    def outer_mm(self) -> Field:
+        """Length of each ray inside the bone."""
+        return union_length(self.outer)
+
+    @cached_property
+    def medulla_mm(self) -> Field:
+        """Length of each ray between the cortices."""
+        return union_length(self.inner)
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class _Site:
         """The lesion's body, scaled about its centre."""
         reach = np.sqrt(np.maximum(1 - (self.shape.radius / np.float32(scale)) ** 2, 0))
         half = (np.float32(self.half_depth) * np.float32(scale) + np.float32(extra_mm)) * reach
-        return _chord(self.shape.radius < scale, self.depth, half)
+        return chord_about(self.shape.radius < scale, self.depth, half)
 
 
 def diseased(rng: np.random.Generator, host: Host, lesion: Lesion, at_mm: float) -> Shadow:
@@ -84,9 +95,9 @@ def diseased(rng: np.random.Generator, host: Host, lesion: Lesion, at_mm: float)
         draw = _nidus
     elif lesion.family.several:
         draw = _punched_out
-    outer_mm, medulla_mm = union_length(host.outer), union_length(host.inner)
+    outer_mm = host.outer_mm
     empty = np.zeros(outer_mm.shape, np.bool_)
-    healthy = ((outer_mm - medulla_mm) + host.fraction * medulla_mm) * (1 - host.missing)
+    healthy = ((outer_mm - host.medulla_mm) + host.fraction * host.medulla_mm) * (1 - host.missing)
     shadow = Shadow(healthy, np.zeros_like(outer_mm), outer_mm > 0, empty, healthy)
     draw(rng, host, lesion, site, shadow)
     return shadow
@@ -126,7 +137,7 @@ def _exostosis(rng: np.random.Generator, host: Host, lesion: Lesion, site: _Site
 
 def _nidus(rng: np.random.Generator, host: Host, lesion: Lesion, site: _Site, shadow: Shadow) -> None:
     """A lucency of a centimetre or so in much sclerosis and thickened cortex (Kransdorf et al., RadioGraphics 1991)."""
-    outer_mm = union_length(host.outer)
+    outer_mm = host.outer_mm
     in_medulla = union_length(host.inner, site.ball(1.0))
     dense = smoothstep(site.shape.radius, 1.05, 0.25) * np.float32(rng.uniform(0.45, 0.8) * lesion.strength)
     fraction = np.maximum(host.fraction, dense)
@@ -134,7 +145,7 @@ def _nidus(rng: np.random.Generator, host: Host, lesion: Lesion, site: _Site, sh
     new_bone, _ = _periosteum(rng, host, lesion, site, host.outer, outer_mm)
     radius = float(rng.uniform(2.2, 6.0) * np.clip(site.bone_half / 14, 0.6, 1.1))
     apart = np.hypot(site.dx, site.dz)
-    nidus = _chord(apart < radius, site.depth, np.sqrt(np.maximum(np.float32(radius**2) - apart**2, 0)))
+    nidus = chord_about(apart < radius, site.depth, np.sqrt(np.maximum(np.float32(radius**2) - apart**2, 0)))
     inside, marrow = union_length(host.outer, nidus), union_length(host.inner, nidus)
     lost = (inside - marrow) + fraction * marrow
     mineral -= np.float32(0.55 + 0.4 * lesion.strength) * lost * (1 - host.missing)
@@ -147,7 +158,7 @@ def _nidus(rng: np.random.Generator, host: Host, lesion: Lesion, site: _Site, sh
 
 def _punched_out(rng: np.random.Generator, host: Host, lesion: Lesion, site: _Site, shadow: Shadow) -> None:
     """Holes that bite into the walls of the bone from inside; what lies between close ones belongs to the lesion."""
-    outer_mm, medulla_mm = union_length(host.outer), union_length(host.inner)
+    outer_mm, medulla_mm = host.outer_mm, host.medulla_mm
     wall = (outer_mm - medulla_mm) / 2
     holes = foci(rng, site.dx, site.dz, site.half_width, site.half_length)
     lost = np.zeros_like(outer_mm)
@@ -246,13 +257,6 @@ def _periosteum(
         wide = np.maximum(1 - (np.abs(dz) / np.float32(1.15 * site.half_length)) ** 2, 0) ** np.float32(0.5)
         mass = beyond(np.float32(rng.uniform(0.3, 0.9) * site.bone_half) * wide) * sided * np.float32(0.45)
     return np.asarray(new * sided * strength, np.float32), np.asarray(mass, np.float32)
-
-
-def _chord(hit: Mask, middle: Field, half: Field) -> Chord:
-    """Rays that are inside something for `half` mm on both sides of `middle`, where they hit it."""
-    return Chord(
-        np.where(hit, middle - half, 1e3).astype(np.float32), np.where(hit, middle + half, -1e3).astype(np.float32)
-    )
 
 
 def _projected_half_width(bone: Bone, frame: Frame, z: float) -> float:

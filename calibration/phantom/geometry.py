@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,7 +218,11 @@ def _ellipse_chord(
     relative2 = x * x / width2
     half = half_ml * half_ap / np.sqrt(width2) * np.sqrt(np.maximum(1 - relative2, 0))
     middle = middle_w + x * ((half_ap * half_ap - half_ml * half_ml) * (sin * cos) / width2)
-    hit = inside & (relative2 < 1)
+    return chord_about(inside & (relative2 < 1), middle, half)
+
+
+def chord_about(hit: NDArray[np.bool_], middle: NDArray[np.floating[Any]], half: NDArray[np.floating[Any]]) -> Chord:
+    """Rays that are inside something for `half` mm on both sides of `middle`, where they hit it."""
     return Chord(
         np.where(hit, middle - half, _MISS).astype(np.float32),
         np.where(hit, middle + half, -_MISS).astype(np.float32),

@@ -1,8 +1,7 @@
 """What surgeons and plaster rooms leave on a film: plates with screws, nails, casts.
 
 Sizes are those of the AO Foundation's small- and large-fragment sets (Rüedi, Buckley and Moran, AO Principles of
-Fracture Management, 2007), made to fit the bone. A wet cast takes months to dry and is thick where the bandage's turns
-overlap.
+Fracture Management, 2007), made to fit the bone. A cast is thick where the bandage's turns overlap.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ def _screw(z: Field, across: Field, sine: float, half_mm: float, radius: float, 
 
 
 def _nail(rng: np.random.Generator, bone: Bone, frame: Frame, across: Field, half_mm: float) -> Field:
-    """A hollow nail along the marrow with a locking screw near each end."""
+    """A hollow nail along the marrow with up to two locking screws near each end."""
     assert bone.diaphysis is not None
     low, high = bone.diaphysis
     spare = 0.3 * (high - low)

@@ -254,7 +254,7 @@ def _healthy(
 ) -> Shadow:
     """A bone without a lesion, and what may pass for one: that, if any, is centred at z = `at_mm`."""
     bone, frame, across = host.bone, host.frame, host.across
-    outer_mm, medulla_mm = union_length(host.outer), union_length(host.inner)
+    outer_mm, medulla_mm = host.outer_mm, host.medulla_mm
     fraction, missing = host.fraction, host.missing
     shell_mm = np.zeros_like(fraction)
     if fracture and bone.shaft:
