@@ -141,9 +141,10 @@ def _centres(extremes: Range) -> NDArray[np.float64]:
 
 
 def _widened(extremes: Range) -> Range:
-    """Ends that a histogram can have: not the same number twice."""
+    """Ends that a histogram can have: so far apart that float32 has numbers for every bin between them."""
     low, high = extremes
-    return (low, high) if high > low else (low - 1e-6, high + 1e-6)
+    least = 4 * BINS * float(np.finfo(np.float32).eps) * max(abs(low), abs(high)) + 1e-6
+    return (low, high) if high - low >= least else (low - least, high + least)
 
 
 def _with_zero(extremes: Range) -> Range:

@@ -6,7 +6,8 @@ A candidate's name is `<network>.<engine>.<recipe>`; a recipe is `<precision>[-<
     int8-mse        activation ranges with the least squared rounding error
     int8-quantile   activation ranges without the outermost values
     int8-equal...   after cross-layer equalization (bonedge.convert.equalize)
-    int8-tuned...   after quantization-aware fine-tuning (bonedge.convert.repair)
+    int8-tuned...   after quantization-aware fine-tuning (bonedge.convert.tuning)
+    mixed-first-N   int8 but for the first N layers, which stay in float with whatever lies between them
     mixed-N         int8 but for the N most sensitive layers, which stay in float
     fp16            weights of 16 bits, computed in fp32
     fp32            as trained

@@ -39,11 +39,25 @@ class FakeQuantized:
             node.get_friendly_name() for node in self.model.get_ordered_ops() if node.get_type_name() in _WEIGHTED
         )
 
+    def first(self, count: int) -> tuple[str, ...]:
+        """Names of everything before the layer with weights that `count` others precede."""
+        ordinal, names = 0, []
+        for node in self.model.get_ordered_ops():
+            ordinal += node.get_type_name() in _WEIGHTED
+            if ordinal > count:
+                break
+            names.append(node.get_friendly_name())
+        return tuple(names)
+
     def without(self, in_float: Collection[str]) -> Any:
-        """A packed copy in which these layers read what they read in fp32: no quantizer on their inputs or weights."""
+        """A packed copy in which these layers read what they read in fp32: no quantizer on their inputs or weights.
+
+        Args:
+            in_float: names from `layers` or `first`.
+        """
         model = self.model.clone()
         for node in model.get_ordered_ops():
-            if node.get_friendly_name() in in_float and node.get_type_name() in _WEIGHTED:
+            if node.get_friendly_name() in in_float and node.get_type_name() != "FakeQuantize":
                 for port in node.inputs():
                     _bypass(port)
         model.validate_nodes_and_infer_types()

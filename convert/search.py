@@ -18,9 +18,10 @@ from .trial import Answer, Fidelity, Latency, answers, fidelity, pipeline, race
 
 _ALIKE = 1.05
 """Candidates within this factor of the fastest are as fast: then the most faithful one is taken."""
+_OUTLINES = ("dice_median", "dice_p10")
 _ALONE: Mapping[NetworkName, tuple[str, ...]] = {
-    "segmenter": ("dice_median", "dice_p10"),
-    "classifier": ("malignant_sensitivity", "tumour_recall", "macro_f1", "calibration_error"),
+    "segmenter": (*_OUTLINES, "flips"),
+    "classifier": ("malignant_sensitivity", "tumour_recall", "macro_f1", "flips", "calibration_error"),
 }
 """The gates that say something about one network by itself; all of them are applied to the pair."""
 
@@ -98,7 +99,10 @@ class Bench:
         return self.frame.manifest.preprocessing.looks
 
     def judge(self, candidate: Candidate, latency: Latency | None) -> Judged:
-        """One network alone, beside the other's fp32 companion."""
+        """One network alone, beside the other's fp32 companion.
+
+        Verdicts that change alone will not come right beside another network that was rounded, too.
+        """
         try:
             loaded = candidate.load(self.threads)
             both = {**self.companions, candidate.network: loaded}
@@ -252,9 +256,9 @@ def choose_pair(
 ) -> tuple[PairJudged | None, list[PairJudged]]:
     """The fastest pair that passes every gate end to end, and all pairs that were tried.
 
-    When no pair of what was built passes, one network climbs on: the one that the last pair's failed gates are about,
-    or, when they are about both or about neither, the one that strays further from fp32. A slower segmenter seldom
-    brings back a malignant case that the classifier lost, and every pair costs a look at every case.
+    When no pair of what was built passes, one network climbs on: the segmenter when the last pair failed gates about
+    outlines only, else the one that strays further from fp32. Of the verdicts that a pair changed, the segmenter's
+    share was once the larger: where it puts a lesion's edge decides which square the classifier is shown.
     """
     tried: dict[str, PairJudged] = {}
     climbs: dict[NetworkName, Climb] = {"segmenter": segmenter, "classifier": classifier}
@@ -272,15 +276,17 @@ def choose_pair(
         if segmenter.exhausted and classifier.exhausted:
             return None, list(tried.values())
         last = next(reversed(tried.values()), None)
-        blamed = _blamed(last.gates) if last else set()
-        order = {name: (not one.exhausted, name in blamed, one.unfaithfulness) for name, one in climbs.items()}
+        outlines = last is not None and _only_outlines(last.gates)
+        order = {
+            name: (not one.exhausted, outlines and name == "segmenter", one.unfaithfulness)
+            for name, one in climbs.items()
+        }
         climbs[max(order, key=lambda name: order[name])].step()
 
 
-def _blamed(gates: Sequence[GateResult]) -> set[NetworkName]:
-    """The networks that the gates which did not pass are about."""
+def _only_outlines(gates: Sequence[GateResult]) -> bool:
     failed = {gate.name for gate in gates if not gate.passed}
-    return {name for name, own in _ALONE.items() if failed.intersection(own)}
+    return bool(failed) and failed.issubset(_OUTLINES)
 
 
 def in_order(

@@ -72,7 +72,7 @@ def with_ranges(exported: Exported, ranges: Mapping[str, Range], in_float: Colle
     Args:
         exported: the fp32 network.
         ranges: of every activation tensor of `exported.tflite`, by name.
-        in_float: names of layers (`layers`).
+        in_float: names of layers (`layers`, `first`).
     """
     frameworks()
     with muffled():
@@ -80,6 +80,9 @@ def with_ranges(exported: Exported, ranges: Mapping[str, Range], in_float: Colle
 
         maker = quantizer.Quantizer(bytearray(exported.tflite))
         maker.load_quantization_recipe(recipe.static_wi8_ai8())
+        # float32 at both ends: a first layer in float would be shown a rounded picture.
+        for end in ("INPUT", "OUTPUT"):
+            maker.update_quantization_recipe(".*", end, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE)
         for layer in in_float:
             maker.update_quantization_recipe(
                 f"^{re.escape(layer)};?$", "*", algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE
@@ -92,6 +95,17 @@ def with_ranges(exported: Exported, ranges: Mapping[str, Range], in_float: Colle
 def layers(activations: Activations) -> tuple[str, ...]:
     """Names of the layers that have weights, from the input on: those that can be left in float."""
     return tuple(step.output for step in activations.steps if step.kind in _WEIGHTED)
+
+
+def first(activations: Activations, count: int) -> tuple[str, ...]:
+    """Names of everything before the layer with weights that `count` others precede."""
+    ordinal, names = 0, []
+    for step in activations.steps:
+        ordinal += step.kind in _WEIGHTED
+        if ordinal > count:
+            break
+        names.append(step.output)
+    return tuple(names)
 
 
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})

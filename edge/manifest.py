@@ -48,6 +48,8 @@ class Preprocessing(_Strict):
     """Side of the square crop around a lesion, as a multiple of the lesion box's longer side."""
     crop_minimum_fraction: float = Field(0.3, gt=0, le=1)
     """The crop is at least this share of the working picture's long side."""
+    crop_grid: int = Field(0, ge=0, le=64)
+    """Crops are snapped: sides to powers of 2 ** (1/4), centres to multiples of side / crop_grid. 0 leaves them."""
 
     @property
     def looks(self) -> int:

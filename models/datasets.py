@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -125,6 +125,16 @@ def join(sets: Sequence[SampleSet]) -> SampleSet:
         hashlib.sha256("".join(one.fingerprint for one in sets).encode()).hexdigest(),
         " ".join(one.description for one in sets),
         tuple(sorted({seed for one in sets for seed in one.phantom_seeds})),
+    )
+
+
+def all_held_out(whole: SampleSet) -> SampleSet:
+    """The same pictures, none of which was trained on."""
+    return GatheredSet(
+        [replace(sample, validation=True) for sample in whole.samples],
+        hashlib.sha256(f"held out {whole.fingerprint}".encode()).hexdigest(),
+        f"To fit the operating point only: {whole.description}",
+        whole.phantom_seeds,
     )
 
 

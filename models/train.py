@@ -27,7 +27,7 @@ from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .checkpoint import save_model
 from .classifier import EVIDENCE, build_classifier, with_evidence
-from .datasets import TRAINING_PICTURES, SampleSet, join
+from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join
 from .duplicates import check_apart
 from .fit_operation import fit_operation
 from .fitting import Loss, Schedule, Task, fit
@@ -40,7 +40,7 @@ from .segmenter import CHANNELS, FAMILY, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
 
 PREPROCESSING = Preprocessing(
-    segmenter_side_px=320, classifier_channels="grey, lesion, bone", crop_minimum_fraction=0.2
+    segmenter_side_px=320, classifier_channels="grey, lesion, bone", crop_minimum_fraction=0.2, crop_grid=16
 )
 """Of the pair that is trained. A lesion of 0.15 of the long side fills half the width of a crop of three tenths."""
 _RANGE_PENALTY = 1e-5
@@ -213,12 +213,19 @@ def classifier(
     multiple=True,
     help="Seed of phantoms that the weights it began from were trained on, if others than DATA; may be repeated.",
 )
-def operation(data: tuple[Path, ...], run: Path, earlier_seeds: tuple[int, ...]) -> None:
+@click.option(
+    "--held-out",
+    "others",
+    multiple=True,
+    type=_FOLDER,
+    help="More data, of which nothing was trained on: the more there are, the closer the threshold; may be repeated.",
+)
+def operation(data: tuple[Path, ...], run: Path, earlier_seeds: tuple[int, ...], others: tuple[Path, ...]) -> None:
     """Fit thresholds, temperature and abstention on the validation pictures; writes RUN/operation.json."""
     load_keras()
     p = PREPROCESSING
     pair = [_load(run, name) for name in ("segmenter", "classifier")]
-    samples, cache = _open(data, run, p)
+    samples, cache = _open(data, run, p, others)
     commands = [(run / f"{name}.command.txt").read_text().strip() for name in ("segmenter", "classifier")]
     earlier = tuple(sorted({*earlier_seeds} - {*samples.phantom_seeds}))
     named = "".join(f" Began from weights trained on simulated radiographs of seed {seed}." for seed in earlier)
@@ -260,11 +267,18 @@ def _sides(stages: tuple[tuple[int, int], ...], last: int, multiple: int) -> tup
     return tuple(side for side, epochs in stages for _ in range(epochs))
 
 
-def _open(data: tuple[Path, ...], run: Path, p: Preprocessing) -> tuple[SampleSet, PictureCache]:
-    twice = [folder for folder, count in Counter(one.resolve() for one in data).items() if count > 1]
+def _open(
+    data: tuple[Path, ...], run: Path, p: Preprocessing, others: tuple[Path, ...] = ()
+) -> tuple[SampleSet, PictureCache]:
+    """What is trained on, and `others`, which are held out as a whole."""
+    twice = [folder for folder, count in Counter(one.resolve() for one in (*data, *others)).items() if count > 1]
     if twice:
         raise InvalidConfiguration(f"--data: {twice[0]} is given twice; its pictures would count double")
-    sets = [open_samples(folder) for folder in data]
+    sets = [*map(open_samples, data), *(all_held_out(open_samples(folder)) for folder in others)]
+    known = {seed for one in sets[: len(data)] for seed in one.phantom_seeds}
+    trained_on = [seed for one in sets[len(data) :] for seed in one.phantom_seeds if seed in known]
+    if trained_on:
+        raise InvalidConfiguration(f"--held-out: phantoms of seed {trained_on[0]} were trained on; give other ones")
     samples = join(sets)
     run.mkdir(parents=True, exist_ok=True)
     with progress_bar("preparing pictures") as advance:

@@ -90,3 +90,24 @@ def test_the_same_inputs_give_the_same_weights(exported: dict[str, Exported]) ->
         samples = [rng.normal(size=(1, 64, 64, channels)).astype(np.float32) for _ in range(4)]
         first, second = (serialize(quantize(exported[name], samples, Estimator.MSE).without(())) for _ in range(2))
         assert first[1] == second[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_first_layers_stay_in_float_with_all_between_them(
+    exported: dict[str, Exported], pictures: Pictures, name: str
+) -> None:
+    """If it failed, numbers would be rounded between two layers that are in float: slower, and no more faithful."""
+    fake = quantize(exported[name], pictures(name, 4), Estimator.MSE)
+    names = set(fake.first(7))
+    assert sum(layer in names for layer in fake.layers) == 7
+
+    def rounded(model: Any) -> set[str]:
+        return {
+            node.get_friendly_name()
+            for node in model.get_ordered_ops()
+            for port in node.inputs()
+            if port.get_source_output().get_node().get_type_name() == "FakeQuantize"
+        } & {*fake.layers, *names}
+
+    assert rounded(fake.without(())) & names
+    assert rounded(fake.without(names)) == rounded(fake.without(())) - names

@@ -32,6 +32,42 @@ def test_the_lesion_is_in_the_middle_of_its_square(
     assert abs((region.top + region.bottom) - (box.top + box.bottom)) <= 2
 
 
+@given(
+    left=st.integers(0, 500),
+    top=st.integers(0, 500),
+    side=st.integers(10, 140),
+    grid=st.integers(4, 64),
+    data=st.data(),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_snapped_square_still_holds_the_lesion(
+    left: int, top: int, side: int, grid: int, data: st.DataObject
+) -> None:
+    """If it failed, a part of the lesion would be cut off for the sake of a round number."""
+    box = BoundingBox(left, top, left + side, top + data.draw(st.integers(5, side)))
+    region = lesion_region(box, 640, 640, Preprocessing(crop_grid=grid))
+    assert region.width == region.height
+    assert region.left <= box.left
+    assert region.top <= box.top
+    assert region.right >= box.right
+    assert region.bottom >= box.bottom
+
+
+def test_a_snapped_square_seldom_follows_a_pixel() -> None:
+    """If it failed, an engine's rounding would change what the classifier is shown, and so the verdict."""
+
+    def moved(grid: int) -> int:
+        p = Preprocessing(crop_grid=grid)
+        places = [(left, side) for left in range(100, 150) for side in (140, 160, 180)]
+        boxes = [BoundingBox(left, 200, left + side, 200 + side) for left, side in places]
+        further = [BoundingBox(box.left + 1, box.top, box.right + 1, box.bottom) for box in boxes]
+        pairs = zip(boxes, further, strict=True)
+        return sum(lesion_region(a, 640, 640, p) != lesion_region(b, 640, 640, p) for a, b in pairs)
+
+    assert moved(0) == 150
+    assert moved(16) <= 150 / 8
+
+
 def test_the_region_follows_lesion_then_bone_then_picture() -> None:
     """If it failed, the classifier would look at the bone although a lesion was found."""
     prepared = prepare(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,16 @@ def data(write_set: Callable[..., Path], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
+def unseen(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many pictures of another seed."""
+    folder = shutil.copytree(data, tmp_path_factory.mktemp("unseen") / "data")
+    index = folder / "index.jsonl"
+    rows = [json.loads(line) | {"seed": 78} for line in index.read_text().splitlines()]
+    index.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a segmenter that was trained without interruption."""
     pytest.importorskip("keras")
@@ -100,14 +111,15 @@ def test_killed_without_warning_it_goes_on_to_the_same_weights(run: Path, data: 
 @pytest.mark.full
 # Keras reads its variables through numpy 1's protocol for arrays.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
-def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path) -> None:
+def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path, unseen: Path) -> None:
     """If it failed, a user would train for hours and have nothing to run."""
     finish(start("classifier", "--data", data, "--output", run, "--stage", "299:1", "--batch", "6", "--seed", "3"))
-    told = finish(start("operation", "--data", data, "--run", run, "--earlier-seed", "76"))
+    told = finish(start("operation", "--data", data, "--run", run, "--earlier-seed", "76", "--held-out", unseen))
     assert "tumour_threshold" in told
     assert "validation macro_f1" in told
     pair = TrainedPair.open(run)
-    assert pair.operation.training.phantom_seeds == (77, 76), "conversion and evaluation must refuse both"
+    assert pair.operation.training.phantom_seeds == (77, 78, 76), "conversion and evaluation must refuse both"
+    assert "To fit the operating point only: 15 simulated radiographs" in pair.operation.training.data
     assert "no real patients" in pair.operation.training.data
     for part in ("train segmenter --data", "train classifier --data", "train operation --data"):
         assert f"bonedge {part}" in pair.operation.training.command
@@ -165,6 +177,16 @@ def test_a_folder_given_twice_is_refused(train: Callable[..., Any], data: Path) 
     done = train("segmenter", "--data", data / ".." / data.name, "--stage", "320:1")
     assert isinstance(done.exception, InvalidConfiguration)
     assert "given twice" in str(done.exception)
+
+
+@pytest.mark.full
+def test_pictures_that_were_trained_on_are_not_held_out(run: Path, data: Path, tmp_path: Path) -> None:
+    """If it failed, the operating point would be fitted to what the networks know by heart."""
+    copied = shutil.copytree(data, tmp_path / "copied")
+    process = start("operation", "--data", data, "--run", run, "--held-out", copied)
+    _, told = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 2
+    assert "phantoms of seed 77 were trained on" in told
 
 
 @pytest.mark.full
