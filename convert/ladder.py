@@ -33,7 +33,7 @@ _JUDGED = 24
 """Calibration inputs on which the sensitivity of each layer is measured."""
 _DRIFT = 8
 """Calibration inputs on which fp32 and int8 are compared layer by layer."""
-_FIRST = (2, 4, 8, 16, 32)
+_FIRST = (2, 4, 8, 16, 32, 64)
 """How many of a network's first layers are left in float, with whatever lies between them."""
 _MIXED = (2, 4, 8, 16, 32)
 """How many of the most sensitive layers are left in float, one rung after the other."""

@@ -150,7 +150,8 @@ class Climb:
 
     Judging asks the whole pipeline about every validation case, and a rung holds up to four candidates of one speed.
     So they are ordered first by how far they stray from fp32 on the calibration inputs, which takes a second each, and
-    judged in that order until one passes.
+    judged in that order until one passes. One that strays further than another that did not pass could pass by luck
+    only, and is not judged.
     """
 
     def __init__(
@@ -175,6 +176,8 @@ class Climb:
         self._rungs, self._fp32, self._bench, self._stray, self._tell = rungs, fp32, bench, stray, tell
         self._waiting: list[list[_Raced]] = []
         """Of the rung that was built last, by speed; those of one speed by faithfulness."""
+        self._least_failed: _Raced | None = None
+        """The most faithful of those that did not pass."""
 
     def step(self) -> None:
         """Judge the next candidate, building a rung if none is waiting, or find that there is none."""
@@ -195,8 +198,21 @@ class Climb:
                 why = f"not judged: {one.candidate.recipe} is as fast, more faithful, and passed"
                 self._keep(replace(other.out(why), spared=True))
             alike.clear()
-        if not alike:
-            del self._waiting[0]
+        elif one.gates and (self._least_failed is None or raced.stray < self._least_failed.stray):
+            self._least_failed = raced
+        self._waiting = [left for left in map(self._hopeful, self._waiting) if left]
+
+    def _hopeful(self, alike: list[_Raced]) -> list[_Raced]:
+        """Without those that need not be judged, which are kept as such."""
+        failed = self._least_failed
+        left = []
+        for raced in alike:
+            if failed is None or raced.stray < failed.stray:
+                left.append(raced)
+                continue
+            why = f"not judged: it strays further from fp32 than {failed.candidate.recipe}, which did not pass"
+            self._keep(replace(raced.out(why), spared=True))
+        return left
 
     def until_passed(self) -> None:
         """Climb until a candidate passes alone."""
@@ -218,7 +234,7 @@ class Climb:
         fp32 = latencies[self._fp32.name]
         fit = []
         for candidate in rung:
-            raced = _Raced(candidate, latencies.get(candidate.name), fp32)
+            raced = _Raced(candidate, latencies.get(candidate.name), fp32, 0.0)
             # 16-bit weights are there for their size, and as fast as fp32 give or take what a race can tell.
             for_speed = candidate.precision in ("int8", "mixed")
             if for_speed and raced.latency is not None and raced.latency.p50 > _ALIKE * fp32.p50:
@@ -226,8 +242,9 @@ class Climb:
             else:
                 fit.append(raced)
         # One that did not load is not asked about the calibration inputs either; judging it says why.
-        stray = {one.candidate.name: self._stray(one.candidate) for one in fit if len(fit) > 1 and one.latency}
-        return _by_speed(fit, lambda one: (stray.get(one.candidate.name, 0.0), one.candidate.size))
+        asked = [replace(one, stray=self._stray(one.candidate)) if one.latency else one for one in fit]
+        grouped = _by_speed(asked, lambda one: (one.stray, one.candidate.size))
+        return [left for left in map(self._hopeful, grouped) if left]
 
     def _keep(self, one: Judged) -> None:
         self.judged.append(one)
@@ -241,6 +258,8 @@ class _Raced:
     candidate: Candidate
     latency: Latency | None
     fp32: Latency
+    stray: float
+    """How far its answers are from fp32's on the calibration inputs, as a share of their spread."""
 
     @property
     def milliseconds(self) -> float:

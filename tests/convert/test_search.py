@@ -128,12 +128,18 @@ def test_of_one_speed_only_the_more_faithful_is_judged() -> None:
     assert asked == ["int8-mse", "mixed-2"], "one of another speed is still there when the first fails end to end"
 
 
-def test_of_one_speed_the_next_is_judged_when_the_more_faithful_fails() -> None:
-    """A candidate that is fine would be passed over for a slower rung."""
-    referee = Referee(TABLE | {"int8-mse": (8.1, 0.01, False)}, set())
-    side = climb(referee, "classifier", ["int8", "int8-mse"], ["fp32"])
+def test_what_strays_further_than_one_that_failed_is_not_judged() -> None:
+    """A minute would be spent on each of a dozen candidates that could pass by luck only."""
+    table = TABLE | {"int8-mse": (8.1, 0.01, False), "int8-equal": (7.0, 0.015, True), "mixed-2": (12.0, 0.005, True)}
+    side = climb(Referee(table, set()), "classifier", ["int8", "int8-mse"], ["int8-equal"], ["mixed-2"])
     side.until_passed()
-    assert [(one.candidate.recipe, one.passed) for one in side.judged] == [("int8-mse", False), ("int8", True)]
+    assert [(one.candidate.recipe, one.passed, one.spared) for one in side.judged] == [
+        ("int8-mse", False, False),
+        ("int8", False, True),
+        ("int8-equal", False, True),
+        ("mixed-2", True, False),
+    ]
+    assert "strays further from fp32 than int8-mse" in str(side.judged[1].refusal)
 
 
 def test_an_end_to_end_failure_sends_the_less_faithful_network_up() -> None:
