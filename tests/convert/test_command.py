@@ -74,7 +74,8 @@ def test_writes_a_bundle_with_both_formats_and_its_passport(converted: tuple[Pat
     output, document = converted
     bundle = Bundle.open(output)
     assert [files.engine for files in bundle.manifest.networks] == list(ENGINES)
-    assert {files.precision for files in bundle.manifest.networks} == {"int8"}
+    # Whether the first layers are as fast in float, and then stay so, is the machine's to say.
+    assert {files.precision for files in bundle.manifest.networks} <= {"int8", "mixed"}
     assert bundle.manifest.training.phantom_seeds == (5,)
     assert json.loads(bundle.contents["passport.json"]) == document
     assert not list(output.parent.glob(".*")), "nothing temporary is left"
