@@ -162,7 +162,7 @@ class Workshop:
         """The first layers in float.
 
         They work on the largest pictures, where eight bits gain the least time, and what they round away is gone for
-        all that follow: of a trained EfficientNetB0's scatter in int8, the first sixteen of 82 made three quarters.
+        all that follow: of the variance that int8 gave one EfficientNetB0, the first 16 of 82 made three quarters.
         """
         source, made = self._plain, []
         fake = source.fake_quantized(Estimator.MSE) if engine == "openvino" else None

@@ -41,13 +41,8 @@ class FakeQuantized:
 
     def first(self, count: int) -> tuple[str, ...]:
         """Names of everything before the layer with weights that `count` others precede."""
-        ordinal, names = 0, []
-        for node in self.model.get_ordered_ops():
-            ordinal += node.get_type_name() in _WEIGHTED
-            if ordinal > count:
-                break
-            names.append(node.get_friendly_name())
-        return tuple(names)
+        names = tuple(node.get_friendly_name() for node in self.model.get_ordered_ops())
+        return names[: names.index(self.layers[count])]
 
     def without(self, in_float: Collection[str]) -> Any:
         """A packed copy in which these layers read what they read in fp32: no quantizer on their inputs or weights.

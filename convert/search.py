@@ -187,8 +187,9 @@ class Climb:
                 self.exhausted = True
                 return
             self._waiting = self._race(rung)
-            if not self._waiting:
-                return
+        self._waiting = [left for left in map(self._hopeful, self._waiting) if left]
+        if not self._waiting:
+            return
         alike = self._waiting[0]
         raced = alike.pop(0)
         one = replace(self._bench.judge(raced.candidate, raced.latency), fp32=raced.fp32)
@@ -200,7 +201,6 @@ class Climb:
             alike.clear()
         elif one.gates and (self._least_failed is None or raced.stray < self._least_failed.stray):
             self._least_failed = raced
-        self._waiting = [left for left in map(self._hopeful, self._waiting) if left]
 
     def _hopeful(self, alike: list[_Raced]) -> list[_Raced]:
         """Without those that need not be judged, which are kept as such."""
@@ -243,8 +243,7 @@ class Climb:
                 fit.append(raced)
         # One that did not load is not asked about the calibration inputs either; judging it says why.
         asked = [replace(one, stray=self._stray(one.candidate)) if one.latency else one for one in fit]
-        grouped = _by_speed(asked, lambda one: (one.stray, one.candidate.size))
-        return [left for left in map(self._hopeful, grouped) if left]
+        return _by_speed(asked, lambda one: (one.stray, one.candidate.size))
 
     def _keep(self, one: Judged) -> None:
         self.judged.append(one)

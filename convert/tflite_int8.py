@@ -99,13 +99,8 @@ def layers(activations: Activations) -> tuple[str, ...]:
 
 def first(activations: Activations, count: int) -> tuple[str, ...]:
     """Names of everything before the layer with weights that `count` others precede."""
-    ordinal, names = 0, []
-    for step in activations.steps:
-        ordinal += step.kind in _WEIGHTED
-        if ordinal > count:
-            break
-        names.append(step.output)
-    return tuple(names)
+    names = tuple(step.output for step in activations.steps)
+    return names[: names.index(layers(activations)[count])]
 
 
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})

@@ -225,7 +225,7 @@ def operation(data: tuple[Path, ...], run: Path, earlier_seeds: tuple[int, ...],
     load_keras()
     p = PREPROCESSING
     pair = [_load(run, name) for name in ("segmenter", "classifier")]
-    samples, cache = _open(data, run, p, others)
+    samples, cache = _open(data, run, p, others, earlier_seeds)
     commands = [(run / f"{name}.command.txt").read_text().strip() for name in ("segmenter", "classifier")]
     earlier = tuple(sorted({*earlier_seeds} - {*samples.phantom_seeds}))
     named = "".join(f" Began from weights trained on simulated radiographs of seed {seed}." for seed in earlier)
@@ -268,15 +268,21 @@ def _sides(stages: tuple[tuple[int, int], ...], last: int, multiple: int) -> tup
 
 
 def _open(
-    data: tuple[Path, ...], run: Path, p: Preprocessing, others: tuple[Path, ...] = ()
+    data: tuple[Path, ...],
+    run: Path,
+    p: Preprocessing,
+    others: tuple[Path, ...] = (),
+    earlier_seeds: tuple[int, ...] = (),
 ) -> tuple[SampleSet, PictureCache]:
-    """What is trained on, and `others`, which are held out as a whole."""
+    """What is trained on, and `others`, which are held out as a whole and of none of the `earlier_seeds`."""
     twice = [folder for folder, count in Counter(one.resolve() for one in (*data, *others)).items() if count > 1]
     if twice:
         raise InvalidConfiguration(f"--data: {twice[0]} is given twice; its pictures would count double")
-    sets = [*map(open_samples, data), *(all_held_out(open_samples(folder)) for folder in others)]
-    known = {seed for one in sets[: len(data)] for seed in one.phantom_seeds}
-    trained_on = [seed for one in sets[len(data) :] for seed in one.phantom_seeds if seed in known]
+    learned = [open_samples(folder) for folder in data]
+    unseen = [all_held_out(open_samples(folder)) for folder in others]
+    sets = [*learned, *unseen]
+    known = {*earlier_seeds, *(seed for one in learned for seed in one.phantom_seeds)}
+    trained_on = [seed for one in unseen for seed in one.phantom_seeds if seed in known]
     if trained_on:
         raise InvalidConfiguration(f"--held-out: phantoms of seed {trained_on[0]} were trained on; give other ones")
     samples = join(sets)

@@ -58,6 +58,16 @@ def exported(networks: dict[str, Any]) -> dict[str, Exported]:
 
 
 @pytest.fixture(scope="session")
+def biased(networks: dict[str, Any]) -> Exported:
+    """A classifier as training leaves it: converters drop the zeros that a bias begins as."""
+    keras = pytest.importorskip("keras")
+    network = keras.models.clone_model(networks["classifier"])
+    network.set_weights(networks["classifier"].get_weights())
+    network.get_layer("logits").bias.assign([0.1, -0.2, 0.3])
+    return export("classifier", network)
+
+
+@pytest.fixture(scope="session")
 def pictures() -> Callable[[str, int], list[Any]]:
     """`pictures(name, count)`: inputs of a network, always the same."""
 

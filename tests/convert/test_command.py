@@ -62,7 +62,9 @@ def converted(
     output = tmp_path_factory.mktemp("converted") / "bundle"
     sets = [part for purpose, folder in phantoms.items() for part in (f"--{purpose}", folder)]
     limits = [part for gate in GATES for part in ("--max-drop", f"{gate.name}=1")]
-    done = bonedge("convert", pair_folder, "--output", output, *sets, *limits, "--cache", cache, "--json")
+    # Not mixed: whether a tiny network's first layers are as fast in float is the machine's to say.
+    rung = ("--slowest", "int8")
+    done = bonedge("convert", pair_folder, "--output", output, *sets, *limits, *rung, "--cache", cache, "--json")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1, "one document and nothing else"
     assert done.stderr, "progress"
@@ -74,8 +76,7 @@ def test_writes_a_bundle_with_both_formats_and_its_passport(converted: tuple[Pat
     output, document = converted
     bundle = Bundle.open(output)
     assert [files.engine for files in bundle.manifest.networks] == list(ENGINES)
-    # Whether the first layers are as fast in float, and then stay so, is the machine's to say.
-    assert {files.precision for files in bundle.manifest.networks} <= {"int8", "mixed"}
+    assert {files.precision for files in bundle.manifest.networks} == {"int8"}
     assert bundle.manifest.training.phantom_seeds == (5,)
     assert json.loads(bundle.contents["passport.json"]) == document
     assert not list(output.parent.glob(".*")), "nothing temporary is left"

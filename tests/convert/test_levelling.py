@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bonedge.convert.activations import Estimator
-from bonedge.convert.export import Exported, export, serialize
+from bonedge.convert.export import Exported, serialize
 from bonedge.convert.levelling import level_openvino, level_tflite
 from bonedge.convert.openvino_int8 import quantize
 from bonedge.convert.tflite_int8 import post_training
@@ -24,16 +24,6 @@ pytestmark = [
 Pictures = Callable[[str, int], list[Any]]
 SHIFT = np.array([0.25, 0.5, -0.125], np.float32)
 """Away from the ends of the output's own range, which it cannot leave: the second logit is the lowest."""
-
-
-@pytest.fixture(scope="module")
-def biased(networks: dict[str, Any]) -> Exported:
-    """A classifier as training leaves it: converters drop the zeros that a bias begins as."""
-    keras = pytest.importorskip("keras")
-    network = keras.models.clone_model(networks["classifier"])
-    network.set_weights(networks["classifier"].get_weights())
-    network.get_layer("logits").bias.assign([0.1, -0.2, 0.3])
-    return export("classifier", network)
 
 
 def test_a_tflite_answers_higher_by_the_shift(biased: Exported, pictures: Pictures) -> None:

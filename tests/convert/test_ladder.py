@@ -1,0 +1,55 @@
+"""Which candidates stand on a rung, and how the classifier's are levelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bonedge.convert.export import Exported
+from bonedge.convert.finished import Finished
+from bonedge.convert.ladder import Rung, Workshop
+from bonedge.edge.records import CLASSES, Label
+
+pytestmark = [
+    pytest.mark.full,
+    # Keras, TensorFlow, NNCF and OpenVINO deprecate parts of each other.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+FIRST = [f"mixed-first-{count}" for count in (2, 4, 8, 16, 32, 64)]
+
+
+@pytest.fixture
+def workshop(
+    networks: dict[str, Any], biased: Exported, pictures: Callable[[str, int], list[Any]], tmp_path: Path
+) -> Workshop:
+    samples = pictures("classifier", 8)
+    return Workshop("classifier", networks["classifier"], biased, samples, 1, Finished.under(tmp_path, {}))
+
+
+def recipes(workshop: Workshop, start: Rung, end: Rung) -> list[str]:
+    """Of the first rung."""
+    return [one.recipe for one in next(workshop.climb("tflite", start, end))]
+
+
+def test_first_layers_in_float_stand_beside_int8(workshop: Workshop) -> None:
+    """If it failed, a user who asked for int8 only would get a mixed network, or one who did not would never get it."""
+    assert recipes(workshop, Rung.MIXED, Rung.FP32) == FIRST
+    plain = recipes(workshop, Rung.INT8, Rung.INT8)
+    assert plain == ["int8", "int8-mse", "int8-quantile"]
+    assert recipes(workshop, Rung.INT8, Rung.MIXED) == plain + FIRST
+
+
+def test_what_scatters_leans_towards_malignant(workshop: Workshop) -> None:
+    """If it failed, rounding would lose as many malignant tumours as it finds."""
+    made = next(workshop.climb("openvino", Rung.INT8, Rung.INT8))[0]
+    fp32, int8 = (one.load(1) for one in (workshop.reference("openvino"), made))
+    moved = np.concatenate([int8.run(sample)[0] - fp32.run(sample)[0] for sample in workshop.samples])
+    malignant, benign, normal = (CLASSES.index(label) for label in (Label.MALIGNANT, Label.BENIGN, Label.NORMAL))
+    half = float((moved[:, malignant] - moved[:, benign]).std() / 2)
+    assert half > 0
+    assert moved.mean(axis=0)[[benign, normal]] == pytest.approx(0, abs=half / 10)
+    assert moved.mean(axis=0)[malignant] == pytest.approx(half, rel=0.1)
