@@ -119,14 +119,14 @@ class Workshop:
     def climb(self, engine: EngineName, start: Rung, end: Rung) -> Iterator[list[Candidate]]:
         """The rungs from `start` to `end`, each a list of candidates of like speed. Builds as it is read."""
         mixed = RUNGS.index(start) <= RUNGS.index(Rung.MIXED) <= RUNGS.index(end)
-        first = self._first(engine) if mixed else []
+        first = self._first(engine, self._plain) if mixed else []
         if start is Rung.INT8:
             # Together: as fast, where the first layers are as fast in float, and then the more faithful.
             yield [*self._quantized(engine, self._plain), *first]
             if self._equalized is not None:
                 yield self._quantized(engine, self._equalized)
             if self._tuned is not None:
-                yield self._quantized(engine, self._tuned)
+                yield [*self._quantized(engine, self._tuned), *(self._first(engine, self._tuned) if mixed else [])]
         elif mixed:
             yield first
         if mixed:
@@ -158,19 +158,20 @@ class Workshop:
             return (tflite_int8.post_training(source.exported, source.samples),)
         return (tflite_int8.with_ranges(source.exported, source.activations.ranges(estimator)),)
 
-    def _first(self, engine: EngineName) -> list[Candidate]:
+    def _first(self, engine: EngineName, source: _Source) -> list[Candidate]:
         """The first layers in float.
 
         They work on the largest pictures, where eight bits gain the least time, and what they round away is gone for
         all that follow: of the variance that int8 gave one EfficientNetB0, the first 16 of 82 made three quarters.
         """
-        source, made = self._plain, []
+        made = []
         fake = source.fake_quantized(Estimator.MSE) if engine == "openvino" else None
         for count in _FIRST:
             if count >= len(fake.layers if fake else source.layers):
                 break
             names = fake.first(count) if fake else tflite_int8.first(source.activations, count)
-            made.append(self._made(engine, f"mixed-first-{count}", partial(self._partly, engine, source, names)))
+            recipe = "-".join(("mixed", *filter(None, (source.change,)), f"first-{count}"))
+            made.append(self._made(engine, recipe, partial(self._partly, engine, source, names)))
         return made
 
     def _mixed(self, engine: EngineName, count: int) -> Candidate | None:

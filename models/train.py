@@ -31,6 +31,7 @@ from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join
 from .duplicates import check_apart
 from .fit_operation import fit_operation
 from .fitting import Loss, Schedule, Task, fit
+from .kernels import convolve_in_bfloat16
 from .layouts import open_samples
 from .losses import classification_loss, evidence_loss, family_loss, segmentation_loss
 from .progress import progress_bar, say
@@ -109,6 +110,11 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
     default=0.5,
     help="Weight of the question whether there is a lesion at all; more means fewer false ones.",
 )
+@click.option(
+    "--bfloat16/--float32",
+    default=False,
+    help="Convolve in bfloat16: in half the time on processors with AMX, slower on others.",
+)
 def segmenter(
     data: tuple[Path, ...],
     run: Path,
@@ -120,9 +126,12 @@ def segmenter(
     stages: tuple[tuple[int, int], ...],
     learning_rate: float,
     alarm: float,
+    bfloat16: bool,
 ) -> None:
     """Train the U-Net; writes RUN/segmenter.keras, its log and its curves."""
     load_keras()
+    if bfloat16:
+        convolve_in_bfloat16()
     p = PREPROCESSING
     sides = _sides(stages, p.segmenter_side_px, 2 ** len(CHANNELS))
     build_segmenter(64, weights=weights)  # a wrong file should fail now, not after the pictures are prepared
@@ -139,7 +148,13 @@ def segmenter(
         schedule=Schedule(sides, learning_rate),
         seed=seed,
         data=samples.fingerprint,
-        options={"batch": batch, "range_penalty": _RANGE_PENALTY, "weights": str(weights), "alarm": alarm},
+        options={
+            "batch": batch,
+            "range_penalty": _RANGE_PENALTY,
+            "weights": str(weights),
+            "alarm": alarm,
+            "bfloat16": bfloat16,
+        },
     )
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
     if stop_after is None or stop_after >= len(sides):

@@ -43,6 +43,21 @@ def test_first_layers_in_float_stand_beside_int8(workshop: Workshop) -> None:
     assert recipes(workshop, Rung.INT8, Rung.MIXED) == plain + FIRST
 
 
+def test_a_tuned_network_may_keep_its_first_layers_in_float_too(
+    networks: dict[str, Any], biased: Exported, pictures: Callable[[str, int], list[Any]], tmp_path: Path
+) -> None:
+    """If it failed, tuning would be thrown away where it does not do alone what both do together."""
+    model = networks["classifier"]
+    workshop = Workshop(
+        "classifier", model, biased, pictures("classifier", 8), 1, Finished.under(tmp_path, {}), lambda: model
+    )
+    rungs = [[one.recipe for one in rung] for rung in workshop.climb("tflite", Rung.INT8, Rung.MIXED)]
+    tuned = [rung for rung in rungs if "int8-tuned" in rung]
+    assert tuned == [
+        ["int8-tuned", "int8-tuned-mse", "int8-tuned-quantile", *(one.replace("first", "tuned-first") for one in FIRST)]
+    ]
+
+
 def test_what_scatters_leans_towards_malignant(workshop: Workshop) -> None:
     """If it failed, rounding would lose as many malignant tumours as it finds."""
     made = next(workshop.climb("openvino", Rung.INT8, Rung.INT8))[0]

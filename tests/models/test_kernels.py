@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bonedge.models.kernels import on_quick_kernels
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.models.kernels import convolve_in_bfloat16, on_quick_kernels
 from bonedge.models.ranges import near_one
 
 
@@ -86,3 +87,12 @@ def test_both_networks_are_twins_by_name_and_weight() -> None:
         kinds = Counter(type(layer).__name__ for layer in twin.layers)
         assert kinds["QuickNormalization"] > 10
         assert kinds["QuickDepthwise"] == (7 if "classifier" in model.name else 0)
+
+
+def test_another_backend_has_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user would wait twice as long as told, and the run folder would say otherwise."""
+    import keras
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(InvalidConfiguration, match="only TensorFlow"):
+        convolve_in_bfloat16()

@@ -109,6 +109,21 @@ def test_killed_without_warning_it_goes_on_to_the_same_weights(run: Path, data: 
 
 
 @pytest.mark.full
+def test_bfloat16_learns_the_same_and_is_not_mixed_with_float32(run: Path, data: Path, tmp_path: Path) -> None:
+    """If it failed, half the time would cost the result, or half a run would be of one kind and half of the other."""
+    arguments = ("segmenter", "--data", data, "--output", tmp_path, *STAGES)
+    finish(start(*arguments, "--bfloat16", "--stop-after", "1"))
+    (row,), exact = log(tmp_path), log(run)[0]
+    assert row["loss"] == pytest.approx(exact["loss"], rel=0.02)
+    if "amx_bf16" in Path("/proc/cpuinfo").read_text():
+        assert row["loss"] != exact["loss"], "nothing was convolved in bfloat16"
+    process = start(*arguments)
+    _, told = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 2
+    assert "other data or options" in told
+
+
+@pytest.mark.full
 # Keras reads its variables through numpy 1's protocol for arrays.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path, unseen: Path) -> None:
