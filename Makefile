@@ -25,7 +25,7 @@ BUNDLE ?=
 # The released models, from data to bundle.
 TRAINING_SEED ?= 1
 TRAINING_COUNT ?= 4000
-# Half the segmenter's time where the processor can; `make train BFLOAT16=` trains as one that cannot.
+# The segmenter is trained sooner where the processor can; `make train BFLOAT16=` trains as one that cannot.
 BFLOAT16 ?= $(shell grep -qsw amx_bf16 /proc/cpuinfo && echo --bfloat16)
 # Of the phantoms that the model card's figures are of.
 EVALUATION_SEED ?= 20261125

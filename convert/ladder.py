@@ -146,7 +146,7 @@ class Workshop:
             ways["corrected"] = partial(_corrected, source)
         made = []
         for way, make in ways.items():
-            recipe = "-".join(("int8", *filter(None, (source.change, way))))
+            recipe = _recipe("int8", source.change, way)
             with contextlib.suppress(GateFailed):  # an operation without an int8 form: the other recipes leave it out
                 made.append(self._made(engine, recipe, make))
         return made
@@ -170,7 +170,7 @@ class Workshop:
             if count >= len(fake.layers if fake else source.layers):
                 break
             names = fake.first(count) if fake else tflite_int8.first(source.activations, count)
-            recipe = "-".join(("mixed", *filter(None, (source.change,)), f"first-{count}"))
+            recipe = _recipe("mixed", source.change, f"first-{count}")
             made.append(self._made(engine, recipe, partial(self._partly, engine, source, names)))
         return made
 
@@ -270,6 +270,11 @@ def _corrected(source: _Source) -> tuple[bytes, ...]:
 
 
 _NAMES = {Estimator.EXTREMES: "", Estimator.MSE: "mse", Estimator.QUANTILE: "quantile"}
+
+
+def _recipe(*parts: str) -> str:
+    """Those that are not empty, as `bonedge.convert.candidates` writes them."""
+    return "-".join(filter(None, parts))
 
 
 def _outputs(network: LoadedNetwork, samples: Sequence[Pixels]) -> list[list[Pixels]]:

@@ -113,7 +113,7 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
 @click.option(
     "--bfloat16/--float32",
     default=False,
-    help="Convolve in bfloat16: in half the time on processors with AMX, slower on others.",
+    help="Convolve in bfloat16, which is quicker on processors with AMX.",
 )
 def segmenter(
     data: tuple[Path, ...],

@@ -7,6 +7,7 @@ what is lighter than 0.7, a malignant one lighter than 0.85. Everything around t
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ from bonedge.edge.pipeline import Pipeline
 # No test is about time: a machine that is busy must not fail one.
 settings.register_profile("bonedge", deadline=None)
 settings.load_profile("bonedge")
+
+if find_spec("scipy") is None:
+    # They could not even be imported, so that a mark does not leave them out. Nothing of the runtime needs scipy.
+    collect_ignore = [
+        "convert/test_command.py",
+        "convert/test_gates.py",
+        "convert/test_search.py",
+        "convert/test_trial.py",
+        "models/study/test_figures.py",
+    ]
 
 AIR, BONE, BENIGN, MALIGNANT = 0.0, 0.5, 0.77, 0.92
 WEDGE = (0.03, 0.97, 1.0)

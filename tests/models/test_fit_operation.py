@@ -238,6 +238,7 @@ def fitted(cache: PictureCache, p: Preprocessing, by_brightness: Callable[[Any],
     return fit_operation(Answers(by_brightness), Answers(classify), cache, p, training)
 
 
+@pytest.mark.full
 def test_fits_every_number_over_the_whole_path(fitted: Operation, cache: PictureCache) -> None:
     """If it failed, a pair that tells all pictures apart would not get thresholds that let it."""
     for figure in ("tumour_accuracy", "tumour_recall", "macro_f1", "malignant_sensitivity"):
@@ -251,6 +252,7 @@ def test_fits_every_number_over_the_whole_path(fitted: Operation, cache: Picture
     assert len(fitted.abstention.feature_mean) == 6
 
 
+@pytest.mark.full
 def test_writes_what_the_converter_reads(fitted: Operation, tmp_path: Path) -> None:
     """If it failed, a trained pair could not be converted."""
     fitted.save(tmp_path)

@@ -12,6 +12,8 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.models.kernels import convolve_in_bfloat16, on_quick_kernels
 from bonedge.models.ranges import near_one
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def plain() -> Any:

@@ -159,6 +159,7 @@ def train(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     return run
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "stages", "said"),
     [
