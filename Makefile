@@ -124,8 +124,8 @@ test-tflite-runtime: $(FULL)/.stamp $(TFLITE)/.stamp
 
 train: $(FULL)/.stamp
 	$(FULL)/bin/bonedge phantom --count $(TRAINING_COUNT) --seed $(TRAINING_SEED) --format png --output $(DATA)
-	$(FULL)/bin/bonedge train segmenter --data $(DATA) --seed $(TRAINING_SEED) $(BFLOAT16) --output $(MODELS)
-	$(FULL)/bin/bonedge train classifier --data $(DATA) --seed $(TRAINING_SEED) --output $(MODELS)
+	$(FULL)/bin/bonedge train segmenter --data $(DATA) --seed $(TRAINING_SEED) --gentle 4 $(BFLOAT16) --output $(MODELS)
+	$(FULL)/bin/bonedge train classifier --data $(DATA) --seed $(TRAINING_SEED) --gentle 4 --output $(MODELS)
 	$(FULL)/bin/bonedge train operation --data $(DATA) --run $(MODELS)
 	$(FULL)/bin/bonedge convert $(MODELS) --int8 --output $(CONVERTED)
 	$(FULL)/bin/bonedge evaluate --bundle $(CONVERTED) --phantoms 600 --seed $(EVALUATION_SEED) --engine tflite --json \

@@ -6,7 +6,7 @@ All functions draw from the generator that they are given and from nothing else,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -50,6 +50,11 @@ class Augmentation:
     collimation_depth: float = 0.12
     occlusion: float = 0.15
     """Probability of an even patch: a marker, tape, a plate."""
+
+    def gentler(self, share: float) -> Augmentation:
+        """The same with each change `share` (0..1) as likely or as far; pictures are turned over as often."""
+        less = {one.name: share * getattr(self, one.name) for one in fields(self)}
+        return replace(self, **less | {"flip": self.flip, "scale": self.scale**share})
 
 
 WHOLE_PICTURE = Augmentation()

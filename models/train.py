@@ -23,6 +23,7 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
 from bonedge.edge.manifest import Preprocessing, Training
 
+from .augmentation import GENTLE_CROP, WHOLE_PICTURE, Augmentation
 from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .checkpoint import save_model
@@ -45,6 +46,14 @@ PREPROCESSING = Preprocessing(
 )
 """Of the pair that is trained. A lesion of 0.15 of the long side fills half the width of a crop of three tenths."""
 _RANGE_PENALTY = 1e-5
+_GENTLE = 0.25
+"""How much is left of the augmentation in the last epochs of those who ask for it.
+
+A pair that had seen nothing but pictures much changed did no better on what it was trained on than on what it was not
+(area under the curve 0.950 and 0.954). Five gentle epochs of its segmenter took that of its suspicion from 0.966 to
+0.974, and from 0.949 to 0.958 on phantoms of another seed; five ordinary ones left both (He et al., Data Augmentation
+Revisited, 2019).
+"""
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)
 
@@ -66,6 +75,12 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--output", "run", required=True, type=_FOLDER, help="Run folder, the same for all commands."),
         click.option("--seed", type=click.IntRange(min=0), default=1, help="Of weights, order and augmentation."),
+        click.option(
+            "--gentle",
+            type=click.IntRange(min=0),
+            default=0,
+            help="So many of the last epochs show pictures changed a quarter as much, more like those to come.",
+        ),
         click.option("--weights", type=_FILE, help="Begin from the weights in this file instead of random ones."),
         click.option("--batch", type=click.IntRange(min=1), default=16, help="Pictures per step."),
         click.option(
@@ -122,6 +137,7 @@ def segmenter(
     batch: int,
     stop_after: int | None,
     resume: bool,
+    gentle: int,
     weights: Path | None,
     stages: tuple[tuple[int, int], ...],
     learning_rate: float,
@@ -143,7 +159,9 @@ def segmenter(
             build_segmenter(side, weights=weights, range_penalty=_RANGE_PENALTY), len(cache.families)
         ),
         loss={"logits": functools.partial(segmentation_loss, alarm=alarm), **naming(cache)},
-        batches=lambda epoch, side: SegmenterBatches(cache, training, p, side, seed, epoch, batch),
+        batches=lambda epoch, side: SegmenterBatches(
+            cache, training, p, side, seed, epoch, batch, _calmed(WHOLE_PICTURE, epoch >= len(sides) - gentle)
+        ),
         validate=lambda model, side: segmenter_figures(model, cache, validation, p, side),
         schedule=Schedule(sides, learning_rate),
         seed=seed,
@@ -154,6 +172,7 @@ def segmenter(
             "weights": str(weights),
             "alarm": alarm,
             "bfloat16": bfloat16,
+            "gentle": gentle,
         },
     )
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
@@ -181,6 +200,7 @@ def classifier(
     batch: int,
     stop_after: int | None,
     resume: bool,
+    gentle: int,
     stages: tuple[tuple[int, int], ...],
     learning_rate: float,
     weights: Path | None,
@@ -202,12 +222,22 @@ def classifier(
             len(cache.families),
         ),
         loss={"logits": classification_loss, **dict.fromkeys(EVIDENCE, evidence_loss), **naming(cache)},
-        batches=lambda epoch, side: ClassifierBatches(cache, regions, training, p, side, seed, epoch, batch),
+        batches=lambda epoch, side: ClassifierBatches(
+            cache,
+            regions,
+            training,
+            p,
+            side,
+            seed,
+            epoch,
+            batch,
+            augmentation=_calmed(GENTLE_CROP, epoch >= len(sides) - gentle),
+        ),
         validate=lambda model, side: classifier_figures(model, cache, regions, validation, p, side),
         schedule=Schedule(sides, learning_rate),
         seed=seed,
         data=samples.fingerprint,
-        options={"batch": batch, "range_penalty": _RANGE_PENALTY, "weights": str(weights)},
+        options={"batch": batch, "range_penalty": _RANGE_PENALTY, "weights": str(weights), "gentle": gentle},
     )
     trained = fit(task, run, resume=resume, stop_after=_within(stop_after, len(sides)))
     if stop_after is None or stop_after >= len(sides):
@@ -263,6 +293,10 @@ def operation(data: tuple[Path, ...], run: Path, earlier_seeds: tuple[int, ...],
 def naming(cache: PictureCache) -> dict[str, Loss]:
     """The loss of the head that names the family, where families are known."""
     return {FAMILY: family_loss} if cache.families else {}
+
+
+def _calmed(settings: Augmentation, gentle: bool) -> Augmentation:
+    return settings.gentler(_GENTLE) if gentle else settings
 
 
 def _copy_weights(trained: Any, final: Any, leave: Collection[str] = ()) -> None:

@@ -191,3 +191,24 @@ def test_each_kind_of_light_changes_greys_and_no_mask(part: str) -> None:
         assert np.array_equal(same, mask)
         changes.append(float(np.abs(changed - picture).mean()))
     assert np.median(changes) > 0.01
+
+
+@given(seed=SEEDS, chosen=st.sampled_from([WHOLE_PICTURE, GENTLE_CROP]))
+@settings(max_examples=20, deadline=None)
+def test_gentler_is_nearer_to_the_picture(seed: int, chosen: Augmentation) -> None:
+    """If it failed, the last epochs would show what the first ones did."""
+    picture = disc(96, 0.5, 0.5, 0.3)
+    still = replace(chosen, flip=0, inversion=0)  # a negative is as far away as all else together
+    changed = [
+        np.mean(
+            [np.abs(augment(picture, [], np.random.default_rng((seed, n)), one)[0] - picture).mean() for n in range(20)]
+        )
+        for one in (still.gentler(0), still.gentler(0.25), still)
+    ]
+    assert changed[0] < 1e-6
+    assert changed[1] < 0.5 * changed[2]
+
+
+def test_gentler_by_nothing_is_the_same_and_turns_over_as_often() -> None:
+    assert WHOLE_PICTURE.gentler(1) == WHOLE_PICTURE
+    assert WHOLE_PICTURE.gentler(0.1).flip == WHOLE_PICTURE.flip

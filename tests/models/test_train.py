@@ -124,6 +124,15 @@ def test_bfloat16_learns_the_same_and_is_not_mixed_with_float32(run: Path, data:
 
 
 @pytest.mark.full
+def test_only_the_last_epochs_are_gentle(run: Path, data: Path, tmp_path: Path) -> None:
+    """If it failed, training would lack the variety it asked for, or never see pictures as they come."""
+    finish(start("segmenter", "--data", data, "--output", tmp_path, *STAGES, "--gentle", "1"))
+    losses, gentle = ([row["loss"] for row in log(folder)] for folder in (run, tmp_path))
+    assert gentle[:2] == losses[:2]
+    assert gentle[2] != losses[2]
+
+
+@pytest.mark.full
 # Keras reads its variables through numpy 1's protocol for arrays.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path, unseen: Path) -> None:
