@@ -106,6 +106,13 @@ def test_labels_look_different(label: Label) -> None:
         assert same is (other is label)
 
 
+@pytest.mark.parametrize(("label", "told"), [(Label.MALIGNANT, False), (Label.BENIGN, True)])
+def test_a_verdict_that_is_not_the_likeliest_says_why(label: Label, told: bool) -> None:
+    """If it failed, a banner would say BENIGN over a picture of which it says that it is rather malignant."""
+    without, given = (draw(examination(900, 900, label, reasons=reasons)) for reasons in ((), ("Because.",)))
+    assert (given.shape[0] > without.shape[0]) is told
+
+
 def test_the_notice_is_always_there() -> None:
     """If it failed, an overlay would travel without saying that it is no medical device."""
     feet = [draw(examination(800, 800, label, spacing=None))[-40:, :400] for label in Label]
