@@ -11,7 +11,7 @@ from bonedge.calibration.phantom.generate import generate
 from bonedge.edge.bundle import Bundle, digests
 from bonedge.edge.decode import decode_bytes
 from bonedge.edge.engines import Networks, load
-from bonedge.edge.golden import PROBABILITY_TOLERANCE, golden_answer
+from bonedge.edge.golden import PROBABILITY_TOLERANCE, furthest_probability, golden_answer
 from bonedge.edge.manifest import Decision, GoldenAnswer, Manifest
 from bonedge.edge.pipeline import Pipeline
 from bonedge.edge.records import CLASSES, Label, Radiograph
@@ -90,8 +90,7 @@ def steady(bundle: Bundle, networks: Networks, radiograph: Radiograph, answer: G
         )
         changed = in_memory(bundle.manifest.model_copy(update={"decision": other}), bundle.contents)
         given = golden_answer(answer.picture, Pipeline(changed, networks).examine(radiograph))
-        moved = max(abs(a - b) for a, b in zip(given.probabilities, answer.probabilities, strict=True))
-        if given.label != answer.label or moved > PROBABILITY_TOLERANCE / 2:
+        if given.label != answer.label or furthest_probability(given, answer) > PROBABILITY_TOLERANCE / 2:
             return False
     return True
 

@@ -47,6 +47,11 @@ def golden_answer(name: str, examination: Examination) -> GoldenAnswer:
     )
 
 
+def furthest_probability(answer: GoldenAnswer, wanted: GoldenAnswer) -> float:
+    """The largest difference between the probabilities of one class, 0..1."""
+    return max(abs(a - b) for a, b in zip(answer.probabilities, wanted.probabilities, strict=True))
+
+
 def disagreements(bundle: Bundle, networks: Networks, pictures: Mapping[str, Radiograph] | None = None) -> list[str]:
     """Where `networks` do not answer as the bundle says they should, a sentence each; empty when they do.
 
@@ -69,7 +74,7 @@ def disagreements(bundle: Bundle, networks: Networks, pictures: Mapping[str, Rad
         if answer.label != wanted.label:
             found.append(f"{place} {answer.label} and not {wanted.label}.")
             continue
-        off = max(abs(a - b) for a, b in zip(answer.probabilities, wanted.probabilities, strict=True))
+        off = furthest_probability(answer, wanted)
         if off > PROBABILITY_TOLERANCE:
             found.append(f"{place} {answer.label} with a probability that is off by {off:.2f}.")
         elif abs(answer.lesion_fraction - wanted.lesion_fraction) > LESION_TOLERANCE:

@@ -161,24 +161,23 @@ def _banner(examination: Examination, width: int, unit: float) -> Canvas:
     """The label and the probabilities, or the reasons for saying nothing, or for what is not the likeliest."""
     verdict, edge = examination.verdict, round(18 * unit)
     room = width - 2 * edge
-    lines: list[tuple[_Text, _Colour]]
-    told = [
-        (_Text.fitted(line, 16 * unit, room), _PAPER)
-        for reason in verdict.reasons
-        for line in _wrap(reason, 16 * unit, room)
-    ]
+    p = verdict.probabilities
+    lines: list[tuple[_Text, _Colour]] = []
+    reasons = verdict.reasons
     if verdict.label is Label.ABSTAIN:
-        head, lines = _Text.fitted("NO VERDICT", 30 * unit, room, 1.5), told
+        title = "NO VERDICT"
     else:
-        head = _Text.fitted(verdict.label.value.upper(), 30 * unit, room, 1.5)
-        p = verdict.probabilities
+        title = verdict.label.value.upper()
         # What the operating point is applied to comes first: a verdict may be the less likely class.
         figures = (
             f"tumour {1 - p[Label.NORMAL]:.0%}   (benign {p[Label.BENIGN]:.0%}, malignant {p[Label.MALIGNANT]:.0%})"
         )
         lines = [(_Text.fitted(figures, 16 * unit, room), _QUIET)]
-        if p[verdict.label] < max(p.values()):
-            lines += told
+        if p[verdict.label] == max(p.values()):
+            reasons = ()
+    head = _Text.fitted(title, 30 * unit, room, 1.5)
+    for reason in reasons:
+        lines += [(_Text.fitted(line, 16 * unit, room), _PAPER) for line in _wrap(reason, 16 * unit, room)]
     step = round(27 * unit)
     canvas = _paper(edge + head.height + step * len(lines) + edge, width)
     cv2.rectangle(canvas, (0, 0), (max(4, round(7 * unit)), canvas.shape[0]), _COLOURS[verdict.label], -1)
