@@ -95,7 +95,8 @@ def observe(model: bytes, samples: Sequence[Pixels]) -> Activations:
 def signal_to_noise(reference: bytes, candidate: bytes, samples: Sequence[Pixels]) -> dict[str, float]:
     """How far a quantized .tflite has drifted from the fp32 one, tensor by tensor along the network, in decibels.
 
-    10 log10(sum x^2 / sum (x - x')^2) over all samples, for tensors that both hold under one name.
+    10 log10(sum x^2 / sum (x - x')^2) over all samples, for tensors that both hold under one name. Those that are
+    equal to the last bit, as before the first rounding, are left out.
     """
     before, after = _keeping(reference), _keeping(candidate)
     power: dict[str, float] = {}
@@ -106,7 +107,7 @@ def signal_to_noise(reference: bytes, candidate: bytes, samples: Sequence[Pixels
             if name in kept and kept[name].shape == values.shape:
                 power[name] = power.get(name, 0) + float(np.square(kept[name]).sum())
                 error[name] = error.get(name, 0) + float(np.square(kept[name] - values).sum())
-    return {name: 10 * float(np.log10((power[name] + 1e-30) / (error[name] + 1e-30))) for name in power}
+    return {name: 10 * float(np.log10((power[name] + 1e-30) / error[name])) for name in power if error[name] > 0}
 
 
 def least_error(histogram: NDArray[np.int64], extremes: Range) -> Range:

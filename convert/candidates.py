@@ -7,7 +7,7 @@ A candidate's name is `<network>.<engine>.<recipe>`; a recipe is `<precision>[-<
     int8-quantile   activation ranges without the outermost values
     int8-equal...   after cross-layer equalization (bonedge.convert.equalize)
     int8-tuned...   after quantization-aware fine-tuning (bonedge.convert.tuning)
-    mixed-first-N   int8 but for the first N layers, which stay in float with whatever lies between them
+    mixed-ends-N    int8 but for the first N layers and the last one, which stay in float with whatever lies between
     mixed-tuned-... the same after quantization-aware fine-tuning
     mixed-N         int8 but for the N most sensitive layers, which stay in float
     fp16            weights of 16 bits, computed in fp32

@@ -22,7 +22,7 @@ _INT32 = (np.iinfo(np.int32).min, np.iinfo(np.int32).max)
 
 
 def level_tflite(file: bytes, shift: Pixels) -> bytes:
-    """A .tflite whose answers are `shift` higher; unchanged when no layer with an int32 bias makes them.
+    """A .tflite whose answers are `shift` higher; unchanged when no fully connected layer with a bias makes them.
 
     Args:
         file: with one output, float32 "1 n".
@@ -47,12 +47,17 @@ def level_tflite(file: bytes, shift: Pixels) -> bytes:
         return file
     bias = graph.Tensors(last.Inputs(2))
     users = [number for number in range(graph.TensorsLength()) if graph.Tensors(number).Buffer() == bias.Buffer()]
-    if bias.Type() != schema.TensorType.INT32 or bias.ShapeAsNumpy().tolist() != [shift.size] or len(users) > 1:
+    if bias.ShapeAsNumpy().tolist() != [shift.size] or len(users) > 1:
         return file
-    # A view into `changed`: what is written here is written there.
-    steps: NDArray[np.int32] = model.Buffers(bias.Buffer()).DataAsNumpy().view("<i4")
-    raised = steps + np.rint(shift / bias.Quantization().ScaleAsNumpy())
-    steps[:] = np.clip(raised, *_INT32)
+    # Views into `changed`: what is written here is written there.
+    stored = model.Buffers(bias.Buffer()).DataAsNumpy()
+    if bias.Type() == schema.TensorType.FLOAT32:
+        values: NDArray[np.float32] = stored.view("<f4")
+        values += shift
+    elif bias.Type() == schema.TensorType.INT32:
+        steps: NDArray[np.int32] = stored.view("<i4")
+        raised = steps + np.rint(shift / bias.Quantization().ScaleAsNumpy())
+        steps[:] = np.clip(raised, *_INT32)
     return bytes(changed)
 
 

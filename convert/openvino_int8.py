@@ -39,16 +39,16 @@ class FakeQuantized:
             node.get_friendly_name() for node in self.model.get_ordered_ops() if node.get_type_name() in _WEIGHTED
         )
 
-    def first(self, count: int) -> tuple[str, ...]:
-        """Names of everything before the layer with weights that `count` others precede."""
-        names = tuple(node.get_friendly_name() for node in self.model.get_ordered_ops())
-        return names[: names.index(self.layers[count])]
+    def ends(self, count: int) -> tuple[str, ...]:
+        """Names of everything before the layer with weights that `count` others precede, and from the last one on."""
+        names, weighted = tuple(node.get_friendly_name() for node in self.model.get_ordered_ops()), self.layers
+        return names[: names.index(weighted[count])] + names[names.index(weighted[-1]) :]
 
     def without(self, in_float: Collection[str]) -> Any:
         """A packed copy in which these layers read what they read in fp32: no quantizer on their inputs or weights.
 
         Args:
-            in_float: names from `layers` or `first`.
+            in_float: names from `layers` or `ends`.
         """
         model = self.model.clone()
         for node in model.get_ordered_ops():

@@ -47,6 +47,7 @@ def latency_against_accuracy(judged: Sequence[Judged]) -> bytes:
         axes.set(title=network, xlabel="milliseconds, p50", ylabel=label)
         axes.set_xlim(left=0)
         axes.margins(y=0.2)
+        axes.ticklabel_format(axis="y", useOffset=False)
     for name, marker in _MARKERS.items():
         panels[0].plot([], [], marker, color="#888", label=name)
     for text, colour in (("passed", _PASSED), ("out", _OUT)):

@@ -72,7 +72,7 @@ def with_ranges(exported: Exported, ranges: Mapping[str, Range], in_float: Colle
     Args:
         exported: the fp32 network.
         ranges: of every activation tensor of `exported.tflite`, by name.
-        in_float: names of layers (`layers`, `first`).
+        in_float: names of layers (`layers`, `ends`).
     """
     frameworks()
     with muffled():
@@ -97,10 +97,10 @@ def layers(activations: Activations) -> tuple[str, ...]:
     return tuple(step.output for step in activations.steps if step.kind in _WEIGHTED)
 
 
-def first(activations: Activations, count: int) -> tuple[str, ...]:
-    """Names of everything before the layer with weights that `count` others precede."""
-    names = tuple(step.output for step in activations.steps)
-    return names[: names.index(layers(activations)[count])]
+def ends(activations: Activations, count: int) -> tuple[str, ...]:
+    """Names of everything before the layer with weights that `count` others precede, and from the last one on."""
+    names, weighted = tuple(step.output for step in activations.steps), layers(activations)
+    return names[: names.index(weighted[count])] + names[names.index(weighted[-1]) :]
 
 
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})

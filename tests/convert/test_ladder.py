@@ -19,7 +19,7 @@ pytestmark = [
     # Keras, TensorFlow, NNCF and OpenVINO deprecate parts of each other.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-FIRST = [f"mixed-first-{count}" for count in (2, 4, 8, 16, 32, 64)]
+ENDS = [f"mixed-ends-{count}" for count in (2, 4, 8, 16, 32, 64)]
 
 
 @pytest.fixture
@@ -35,15 +35,15 @@ def recipes(workshop: Workshop, start: Rung, end: Rung) -> list[str]:
     return [one.recipe for one in next(workshop.climb("tflite", start, end))]
 
 
-def test_first_layers_in_float_stand_beside_int8(workshop: Workshop) -> None:
+def test_the_ends_in_float_stand_beside_int8(workshop: Workshop) -> None:
     """If it failed, a user who asked for int8 only would get a mixed network, or one who did not would never get it."""
-    assert recipes(workshop, Rung.MIXED, Rung.FP32) == FIRST
+    assert recipes(workshop, Rung.MIXED, Rung.FP32) == ENDS
     plain = recipes(workshop, Rung.INT8, Rung.INT8)
     assert plain == ["int8", "int8-mse", "int8-quantile"]
-    assert recipes(workshop, Rung.INT8, Rung.MIXED) == plain + FIRST
+    assert recipes(workshop, Rung.INT8, Rung.MIXED) == plain + ENDS
 
 
-def test_a_tuned_network_may_keep_its_first_layers_in_float_too(
+def test_a_tuned_network_may_keep_its_ends_in_float_too(
     networks: dict[str, Any], biased: Exported, pictures: Callable[[str, int], list[Any]], tmp_path: Path
 ) -> None:
     """If it failed, tuning would be thrown away where it does not do alone what both do together."""
@@ -54,7 +54,7 @@ def test_a_tuned_network_may_keep_its_first_layers_in_float_too(
     rungs = [[one.recipe for one in rung] for rung in workshop.climb("tflite", Rung.INT8, Rung.MIXED)]
     tuned = [rung for rung in rungs if "int8-tuned" in rung]
     assert tuned == [
-        ["int8-tuned", "int8-tuned-mse", "int8-tuned-quantile", *(one.replace("first", "tuned-first") for one in FIRST)]
+        ["int8-tuned", "int8-tuned-mse", "int8-tuned-quantile", *(one.replace("ends", "tuned-ends") for one in ENDS)]
     ]
 
 
