@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bonedge.edge.errors import InvalidConfiguration
-from bonedge.models.checkpoint import Checkpoint
+from bonedge.models.checkpoint import Checkpoint, save_model
 
 STATE = Checkpoint(
     # More than ten: their order must be that of numbers, not of letters.
@@ -62,3 +63,20 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
         file.mkdir()
     with pytest.raises(InvalidConfiguration, match=r"segmenter\.checkpoint\.npz.*--restart"):
         Checkpoint.load(file, "plan")
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_model_is_kept_small_and_whole(tmp_path: Path) -> None:
+    """If it failed, the released pair and bundle would not fit into 40 MB, or would be another pair."""
+    import keras
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(64), keras.layers.Dense(3)])
+    file = tmp_path / "classifier.keras"
+    save_model(model, file)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name], "nothing temporary is left"
+    with zipfile.ZipFile(file) as parts:
+        assert all(part.compress_type == zipfile.ZIP_DEFLATED for part in parts.infolist())
+    back = keras.saving.load_model(file)
+    for saved, loaded in zip(model.get_weights(), back.get_weights(), strict=True):
+        assert np.array_equal(saved, loaded)
