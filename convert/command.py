@@ -57,7 +57,7 @@ class _Limit(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
 @click.option("--calibration", metavar="SET", help="Folder of pictures, or phantoms:SEED.  [default: simulated]")
 @click.option("--validation", metavar="SET", help="The same, with masks; shares no picture with training.")
 @click.option("--calibration-count", type=click.IntRange(1, 10_000), default=200, show_default=True, metavar="N")
-@click.option("--validation-count", type=click.IntRange(1, 100_000), default=600, show_default=True, metavar="N")
+@click.option("--validation-count", type=click.IntRange(1, 100_000), default=3600, show_default=True, metavar="N")
 @click.option("--max-drop", "limits", multiple=True, type=_Limit(), help="Another limit of a gate; may be repeated.")
 @click.option("--repair", type=_PATH, help="Folder of training pictures for quantization-aware fine-tuning.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws, resampling and tuning.")

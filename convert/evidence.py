@@ -37,7 +37,7 @@ class Request:
     """A folder or `phantoms:SEED`; None simulates."""
     validation: str | None = None
     calibration_count: int = 200
-    validation_count: int = 600
+    validation_count: int = 3600
     limits: Mapping[str, float] = field(default_factory=dict)
     """Of gates, by name, where they differ from the gates' own."""
     repair: Path | None = None

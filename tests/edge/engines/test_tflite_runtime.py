@@ -90,30 +90,42 @@ def answers_here(bundle: Bundle, inputs: dict[str, Any]) -> dict[str, Any]:
 def quantization_steps(model: bytes) -> dict[tuple[int, ...], float]:
     """Shape of each output -> how far one quantization step of its last rounded tensor moves it; 0 for real numbers.
 
-    A sigmoid at the end is fed a tensor whose steps are far coarser than its own output's (1/256): one of those moves
-    the output by up to a quarter of it, the sigmoid's steepest slope, and the output's own rounding adds its step.
+    Whatever stands behind that tensor passes the step on. A sigmoid at the end is fed a tensor whose steps are far
+    coarser than its own output's (1/256): one of those moves the output by up to a quarter of it, the sigmoid's
+    steepest slope, and the output's own rounding adds its step. A last layer in float sums what it is fed: when all of
+    that is a step off, the output is off by up to the step times the sum of the weights' magnitudes.
     """
     made = schema.ModelT.InitFromPackedBuf(model, 0)
-    graph, steps = made.subgraphs[0], {}
+    graph = made.subgraphs[0]
     makers = {index: operator for operator in graph.operators for index in operator.outputs}
 
-    def is_made_by(index: int, kind: int) -> bool:
-        code = made.operatorCodes[makers[index].opcodeIndex]
-        return max(code.builtinCode, code.deprecatedBuiltinCode) == kind
+    def weight_sum(index: int) -> float:
+        """Largest sum of magnitudes over the output channels, which come first in a kernel."""
+        tensor = graph.tensors[index]
+        assert tensor.type == schema.TensorType.FLOAT32
+        buffer = made.buffers[tensor.buffer]
+        stored = bytes(buffer.data) if buffer.data is not None else model[buffer.offset : buffer.offset + buffer.size]
+        return float(np.abs(np.frombuffer(stored, np.float32).reshape(tensor.shape[0], -1)).sum(axis=1).max())
 
-    def scale(index: int) -> float:
+    def step(index: int) -> float:
         quantization = graph.tensors[index].quantization
-        return float(quantization.scale[0]) if quantization is not None and quantization.scale is not None else 0.0
+        own = float(quantization.scale[0]) if quantization is not None and quantization.scale is not None else 0.0
+        maker = makers.get(index)
+        if maker is None:
+            return own
+        code, before = made.operatorCodes[maker.opcodeIndex], maker.inputs[0]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind == schema.BuiltinOperator.LOGISTIC:
+            return own + step(before) / 4
+        if own > 0:
+            return own
+        if kind in (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED):
+            return step(before) * weight_sum(maker.inputs[1])
+        if kind in (schema.BuiltinOperator.DEQUANTIZE, schema.BuiltinOperator.RESIZE_BILINEAR):
+            return step(before)
+        raise AssertionError(f"no rule for how operator {kind} passes a step on")
 
-    for output in graph.outputs:
-        stored = output
-        if is_made_by(stored, schema.BuiltinOperator.DEQUANTIZE):
-            stored = makers[stored].inputs[0]
-        step = scale(stored)
-        if is_made_by(stored, schema.BuiltinOperator.LOGISTIC):
-            step += scale(makers[stored].inputs[0]) / 4
-        steps[tuple(map(int, graph.tensors[output].shape))] = step
-    return steps
+    return {tuple(map(int, graph.tensors[output].shape)): step(output) for output in graph.outputs}
 
 
 def test_computes_the_same_in_float(both: Bundle, tmp_path: Path) -> None:
