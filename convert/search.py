@@ -17,7 +17,8 @@ from .gates import GateResult, judge_gates
 from .trial import Answer, Fidelity, Latency, answers, fidelity, pipeline, race
 
 _ALIKE = 1.05
-"""Candidates within this factor of the fastest are as fast: then the most faithful one is taken."""
+"""Candidates within this factor of the fastest are as fast, and within it of the smallest of those as small: then the
+most faithful one is taken."""
 _OUTLINES = ("dice_median", "dice_p10")
 _ALONE: Mapping[NetworkName, tuple[str, ...]] = {
     "segmenter": (*_OUTLINES, "flips"),
@@ -150,8 +151,8 @@ class Climb:
 
     Judging asks the whole pipeline about every validation case, and a rung holds up to four candidates of one speed.
     So they are ordered first by how far they stray from fp32 on the calibration inputs, which takes a second each, and
-    judged in that order until one passes. One that strays further than another that did not pass could pass by luck
-    only, and is not judged.
+    judged in that order, larger ones last, until one passes. One that strays further than another that did not pass
+    could pass by luck only, and is not judged.
     """
 
     def __init__(
@@ -195,10 +196,11 @@ class Climb:
         one = replace(self._bench.judge(raced.candidate, raced.latency), fp32=raced.fp32)
         self._keep(one)
         if one.passed:
-            for other in alike:
+            # What is more faithful and comes later is larger: it waits, should the pair fail.
+            for other in [other for other in alike if other.stray >= raced.stray]:
                 why = f"not judged: {one.candidate.recipe} is as fast, more faithful, and passed"
                 self._keep(replace(other.out(why), spared=True))
-            alike.clear()
+                alike.remove(other)
         elif one.gates and (self._least_failed is None or raced.stray < self._least_failed.stray):
             self._least_failed = raced
 
@@ -243,7 +245,7 @@ class Climb:
                 fit.append(raced)
         # One that did not load is not asked about the calibration inputs either; judging it says why.
         asked = [replace(one, stray=self._stray(one.candidate)) if one.latency else one for one in fit]
-        return _by_speed(asked, lambda one: (one.stray, one.candidate.size))
+        return [_small_first(alike) for alike in _by_speed(asked, lambda one: (one.stray, one.candidate.size))]
 
     def _keep(self, one: Judged) -> None:
         self.judged.append(one)
@@ -322,6 +324,12 @@ def in_order(
 def _unfaithful(one: Judged) -> tuple[float, int]:
     # Of one speed and one faithfulness, the smaller: fp16 before fp32.
     return round(one.fidelity.mean, 5) if one.fidelity else 1.0, one.candidate.size
+
+
+def _small_first(alike: list[_Raced]) -> list[_Raced]:
+    """The same order, but for those that are larger, which come last."""
+    smallest = min(one.candidate.size for one in alike)
+    return sorted(alike, key=lambda one: one.candidate.size > _ALIKE * smallest)
 
 
 def _by_speed(timed: Sequence[Timed], order: Callable[[Timed], tuple[float, int]]) -> list[list[Timed]]:

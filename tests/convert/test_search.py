@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,7 @@ def gate(passed: bool, name: str = "flips") -> GateResult:
 
 
 def candidate(network: Any, recipe: str) -> Candidate:
-    return Candidate(network, "tflite", recipe, (recipe.encode(),))
+    return Candidate(network, "tflite", recipe, (recipe.ljust(20).encode(),))
 
 
 def judged(network: str, recipe: str, milliseconds: float, shift: float = 0.0, passed: bool = True) -> Judged:
@@ -60,10 +61,10 @@ class Referee:
         return SimpleNamespace(passed=passed, names=names, gates=[gate(passed, one) for one in self.fails])
 
 
-def climb(referee: Referee, network: str, *rungs: list[str]) -> Climb:
+def climb(referee: Referee, network: str, *rungs: Sequence[str | Candidate]) -> Climb:
     def built() -> Iterator[list[Candidate]]:
         for rung in rungs:
-            yield [candidate(network, recipe) for recipe in rung]
+            yield [candidate(network, one) if isinstance(one, str) else one for one in rung]
 
     def stray(one: Candidate) -> float:
         return referee.table[one.recipe][1]
@@ -126,6 +127,19 @@ def test_of_one_speed_only_the_more_faithful_is_judged() -> None:
     ]
     side.step()
     assert asked == ["int8-mse", "mixed-2"], "one of another speed is still there when the first fails end to end"
+
+
+def test_of_one_speed_the_larger_is_judged_last_and_still_there_when_the_pair_fails() -> None:
+    """A bundle would be larger for a faithfulness that no gate asks for, or refused where a larger one would pass."""
+    table = TABLE | {"mixed-ends-32": (8.0, 0.001, True)}
+    large = replace(candidate("classifier", "mixed-ends-32"), files=(b"x" * 110,))
+    small = [replace(candidate("classifier", name), files=(b"x" * 100,)) for name in ("int8", "int8-mse")]
+    referee = Referee(table, set())
+    side = climb(referee, "classifier", [large, *small])
+    side.until_passed()
+    assert [(one.candidate.recipe, one.spared) for one in side.judged] == [("int8-mse", False), ("int8", True)]
+    side.step()
+    assert [one.candidate.recipe for one in side.passed] == ["int8-mse", "mixed-ends-32"]
 
 
 def test_what_strays_further_than_one_that_failed_is_not_judged() -> None:
