@@ -34,7 +34,7 @@ _BATCH = 16
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--bundle", type=Path, default=Path("models/released/bundle"))
+    arguments.add_argument("--bundle", type=Path, required=True)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--output", type=Path, required=True)
     given = arguments.parse_args()

@@ -20,6 +20,7 @@ from ..production import produce
 from .dicom import as_dicom, as_png, encode_png, encoding_rng
 from .generate import GENERATION, generate
 from .records import Phantom, Regime, Region
+from .scene import FINDINGS, DoesNotOccur
 from .sheet import Canvas, contact_sheet, tile
 
 INDEX = "index.jsonl"
@@ -43,6 +44,8 @@ class Order:
     sheet: bool
     regions: tuple[Region, ...] = ()
     """Taken in turn; empty leaves it to chance."""
+    findings: tuple[str, ...] = ()
+    """Taken in turn, in place of labels; empty leaves it to chance."""
 
 
 @click.command("phantom")
@@ -67,6 +70,10 @@ class Order:
     type=click.Choice([region.value for region in Region if region is not Region.NON_LIMB]),
     help="Only these parts of the body, in turn.  [default: knee, leg, ankle, forearm: what the released models know]",
 )  # fmt: skip
+@click.option(
+    "--finding", "findings", multiple=True, type=click.Choice(tuple(FINDINGS)), metavar="NAME",
+    help="Only these, in turn, such as 'bone island' or 'osteosarcoma', in place of --label.  [default: by chance]",
+)  # fmt: skip
 @click.option("--sheet", is_flag=True, help=f"Also draw a contact sheet of the first {_SHEET_LIMIT}, {SHEET}.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes.  [default: one per processor]")
 def command(
@@ -78,6 +85,7 @@ def command(
     labels: tuple[str, ...],
     regimes: tuple[str, ...],
     regions: tuple[str, ...],
+    findings: tuple[str, ...],
     sheet: bool,
     jobs: int | None,
 ) -> None:
@@ -86,8 +94,10 @@ def command(
     Pictures go into the output folder, their exact lesion and long-bone masks into its folder masks, and what is
     known about each into index.jsonl. They are physics-based simulations, not patients.
     """
+    if labels and findings:
+        raise click.UsageError("--finding decides what a picture is called; leave --label out")
     wanted = tuple(map(Label, labels)), tuple(map(Regime, regimes))
-    order = Order(output, seed, size, form, *wanted, sheet, tuple(map(Region, regions)))
+    order = Order(output, seed, size, form, *wanted, sheet, tuple(map(Region, regions)), findings)
     make(order, count, jobs)
 
 
@@ -95,7 +105,7 @@ def make(order: Order, count: int, jobs: int | None = None) -> None:
     """Make phantoms 0..count-1 of the order's seed with `jobs` processes, by default one per processor.
 
     Raises:
-        InvalidConfiguration: the folder cannot be made or does not take the files.
+        InvalidConfiguration: the folder cannot be made or does not take the files; a finding is not in a region.
     """
     try:
         (order.folder / MASKS).mkdir(parents=True, exist_ok=True)
@@ -113,6 +123,8 @@ def make(order: Order, count: int, jobs: int | None = None) -> None:
         raise InvalidConfiguration(
             f"{order.folder}: cannot be written ({error.strerror}); give another --output or free some space"
         ) from error
+    except DoesNotOccur as error:
+        raise InvalidConfiguration(f"{error}; give another --region or --finding") from error
     click.echo(f"{count} phantoms in {click.format_filename(order.folder)}, described in {INDEX}.", err=True)
 
 
@@ -134,11 +146,14 @@ def _wanted(order: Order, index: int) -> dict[str, Any]:
     wanted: dict[str, Any] = {}
     if order.labels:
         wanted["label"] = order.labels[index % len(order.labels)]
+    if order.findings:
+        wanted["finding"] = order.findings[index % len(order.findings)]
+    turn = max(1, len(order.findings or order.labels))
     if order.regimes:
-        wanted["regime"] = order.regimes[index // max(1, len(order.labels)) % len(order.regimes)]
+        wanted["regime"] = order.regimes[index // turn % len(order.regimes)]
     if order.regions:
         # After the turns of the others: every region with every label in every regime.
-        turn = max(1, len(order.labels)) * max(1, len(order.regimes))
+        turn *= max(1, len(order.regimes))
         wanted["region"] = order.regions[index // turn % len(order.regions)]
     return wanted
 

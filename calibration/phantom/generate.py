@@ -9,7 +9,7 @@ from bonedge.edge.records import Label
 from .acquisition import acquire
 from .nonlimb import nonlimb_scene
 from .records import Phantom, Regime, Region
-from .scene import limb_scene
+from .scene import FINDINGS, limb_scene
 
 LABEL_MIX = (
     *(Label.NORMAL,) * 7,
@@ -31,6 +31,7 @@ def generate(
     label: Label | None = None,
     regime: Regime | None = None,
     region: Region | None = None,
+    finding: str | None = None,
 ) -> Phantom:
     """One simulated radiograph with its truth.
 
@@ -42,9 +43,20 @@ def generate(
             30 % malignant, 5 % non-limb).
         regime: how hard the lesion is; by default the index decides, in equal parts.
         region: what is in the field of a limb; by default one of those that the released models know.
+        finding: what the bone shows, one of `bonedge.calibration.phantom.scene.FINDINGS`, which decides the label; by
+            default chance does.
+
+    Raises:
+        DoesNotOccur: the finding is not in that region.
+        ValueError: the finding is called something else than `label`.
     """
+    if finding:
+        if label not in (None, FINDINGS[finding]):
+            raise ValueError(f"{finding} is {FINDINGS[finding]}, not {label}")
+        label = FINDINGS[finding]
     label = label or LABEL_MIX[index * STRIDE % len(LABEL_MIX)]
     regime = regime or tuple(Regime)[index // len(LABEL_MIX) % 3]
     rng = np.random.default_rng(np.random.SeedSequence((0xB0ED6E, seed, index)))
-    scene = nonlimb_scene(rng, size) if label is Label.ABSTAIN else limb_scene(rng, label, regime, size, region)
-    return acquire(scene, rng)
+    if label is Label.ABSTAIN:
+        return acquire(nonlimb_scene(rng, size), rng)
+    return acquire(limb_scene(rng, label, regime, size, region, finding), rng)

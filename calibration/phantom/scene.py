@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from .disease import Host, Shadow, diseased
 from .geometry import Field, Frame, union_extent, union_length
 from .girdles import build_hip, build_shoulder
 from .hand import build_hand
-from .lesions import FAMILIES, Family, Lesion, draw_lesion
+from .lesions import FAMILIES, Lesion, draw_lesion
 from .physics import Paths, expose, primary, random_exposure
 from .records import Regime, Region, Scene
 from .texture import noise, trabeculae
@@ -25,12 +26,25 @@ REGIONS = {Region.KNEE: 0.36, Region.LEG: 0.22, Region.ANKLE: 0.2, Region.FOREAR
 """What the released models are trained on, and how often; others are simulated when they are asked for."""
 FRONTAL = {Region.SHOULDER: build_shoulder, Region.HIP: build_hip, Region.HAND: build_hand}
 """What is never seen from the side, and who builds it."""
+FINDINGS: Mapping[str, Label] = dict.fromkeys(confusables.CONFUSABLES, Label.NORMAL) | {
+    family.name: Label.MALIGNANT if family.malignant else Label.BENIGN for family in FAMILIES
+}
+"""What a bone can show, and what its radiograph is then called."""
+_FAMILIES = {family.name: family for family in FAMILIES}
 _PATIENTS = 12
 """How many with a lesion of one family are tried before another is taken: in a finger, some never show so well."""
+_ROUNDS = 20
+"""How often so many are tried before what was asked for is given up."""
+_DRAWN = 10_000
+"""How many patients are drawn before it is clear that what is wanted cannot be where it is wanted."""
 _TREATED = 0.05
 """Share of the lesions' bones that carry an implant or a cast."""
 ASPECTS = (0.42, 0.5, 0.6, 0.75, 0.83, 0.83, 1.0)
 """Width over height of the common cassette formats and collimations."""
+
+
+class DoesNotOccur(ValueError):
+    """What was asked for cannot be simulated."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,12 @@ class Patient:
 
 
 def limb_scene(
-    rng: np.random.Generator, label: Label, regime: Regime, size: int, region: Region | None = None
+    rng: np.random.Generator,
+    label: Label,
+    regime: Regime,
+    size: int,
+    region: Region | None = None,
+    finding: str | None = None,
 ) -> Scene:
     """A limb radiograph's signal before the console.
 
@@ -62,16 +81,21 @@ def limb_scene(
         regime: how hard the lesion is to see.
         size: long side, pixels.
         region: what is in the field; by default one of `REGIONS`.
+        finding: one of `FINDINGS` that goes with the label; by default chance decides.
+
+    Raises:
+        DoesNotOccur: the finding cannot be in that region, or never shows well there.
     """
-    while True:
-        family = None
+    for _ in range(_ROUNDS) if finding else itertools.count():
+        wanted = finding
         for _ in range(_PATIENTS):
-            patient = _draw_patient(rng, label, regime, region, family)
+            patient = _draw_patient(rng, label, regime, region, wanted)
             scene, seen = _radiograph(rng, patient, label, regime, size)
             if seen >= LEAST_CONSPICUITY[regime]:
                 return scene
             # Another patient with the same kind of lesion: the families stay in proportion.
-            family = patient.lesion.family if patient.lesion else None
+            wanted = patient.lesion.family.name if patient.lesion else finding
+    raise DoesNotOccur(f"{finding} does not show well enough in {region or 'any region'}")
 
 
 def _radiograph(
@@ -118,16 +142,16 @@ def _radiograph(
 
 
 def _draw_patient(
-    rng: np.random.Generator, label: Label, regime: Regime, region: Region | None, wanted: Family | None
+    rng: np.random.Generator, label: Label, regime: Regime, region: Region | None, wanted: str | None
 ) -> Patient:
-    """A person whose field shows a place where the wanted thing can be; `wanted`: of this family."""
-    while True:
+    """A person whose field shows a place where the wanted thing can be; `wanted`: one of `FINDINGS`."""
+    for _ in range(_DRAWN):
         shown = region or Region(rng.choice([one.value for one in REGIONS], p=list(REGIONS.values())))
         limb = FRONTAL[shown](rng) if shown in FRONTAL else build_limb(rng, shown)
         span = 0.36 * limb.length_mm
         window = (limb.centre_mm - span, limb.centre_mm + span)
         if label is Label.NORMAL:
-            confusable = str(rng.choice(confusables.CONFUSABLES, p=confusables.FREQUENCIES))
+            confusable = wanted or str(rng.choice(confusables.CONFUSABLES, p=confusables.FREQUENCIES))
             implant = confusable if confusable in implants.IMPLANTS else ""
             fractured = confusable == "healed fracture" or bool(implant and rng.random() < 0.6)
             found = _places(limb, ("diaphysis",) if fractured or implant else ("diaphysis", "metaphysis"), window, 25)
@@ -136,7 +160,7 @@ def _draw_patient(
                 return Patient(limb, host, float(rng.uniform(low, high)), None, confusable, fractured, implant)
             continue
         families = [family for family in FAMILIES if family.malignant is (label is Label.MALIGNANT)]
-        family = wanted or families[int(rng.integers(len(families)))]
+        family = _FAMILIES[wanted] if wanted else families[int(rng.integers(len(families)))]
         if family.young and limb.age > 25 and rng.random() < 0.8:
             continue
         if limb.age < family.least_age:
@@ -151,6 +175,7 @@ def _draw_patient(
         # Lesions, too, are curetted, nailed and put in plaster: metal must not mean that a bone is healthy.
         implant = str(rng.choice(implants.IMPLANTS)) if host.diaphysis and rng.random() < _TREATED else ""
         return Patient(limb, host, at, lesion, "", implant=implant)
+    raise DoesNotOccur(f"{wanted or label} does not occur in {region or 'any region'}")
 
 
 def _places(

@@ -121,6 +121,35 @@ def test_shows_the_regions_that_are_asked_for(phantom: Callable[..., Any]) -> No
     ]
 
 
+def test_shows_the_findings_that_are_asked_for(phantom: Callable[..., Any]) -> None:
+    """Who finds that a model fails on bone islands could not show it more of them."""
+    asked = ("--finding", "bone island", "--finding", "osteosarcoma", "--regime", "overt", "--regime", "subtle")
+    done, folder = phantom("--count", 4, "--seed", 3, *asked)
+    assert done.returncode == 0, done.stderr
+    assert [(one["family"], one["label"], one["regime"]) for one in index_of(folder)] == [
+        ("bone island", "normal", "overt"),
+        ("osteosarcoma", "malignant", "overt"),
+        ("bone island", "normal", "subtle"),
+        ("osteosarcoma", "malignant", "subtle"),
+    ]
+
+
+def test_refuses_a_label_beside_a_finding(phantom: Callable[..., Any]) -> None:
+    """Bone islands would be called tumours, or the label be ignored without a word."""
+    done, _ = phantom("--count", 1, "--seed", 3, "--finding", "bone island", "--label", "benign")
+    assert done.returncode == 2
+    assert "--label" in done.stderr
+
+
+def test_says_so_when_a_finding_does_not_occur_in_a_region(phantom: Callable[..., Any]) -> None:
+    """The command would draw patients for ever."""
+    done, folder = phantom("--count", 1, "--seed", 3, "--finding", "giant cell tumour", "--region", "hand", "--jobs", 2)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "giant cell tumour does not occur in hand" in done.stderr
+    assert not (folder / "index.jsonl").exists()
+
+
 def test_an_earlier_index_does_not_outlive_its_files(phantom: Callable[..., Any], tmp_path: Path) -> None:
     """An interrupted second run would leave an index that describes other pictures than those in the folder."""
     phantom("--count", 2, "--seed", 5, folder=tmp_path)
