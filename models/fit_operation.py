@@ -36,6 +36,8 @@ _AS_GOOD = 0.01
 """Macro-F1 within this of the best is as good: then the threshold that misses fewest malignant ones is taken."""
 _DIRECTIONS = 24
 """Of the feature space that the distance looks at: the further ones hold more rounding noise than anatomy."""
+_AT_ONCE = 512
+"""Pictures whose maps are held at a time, where only their features are wanted."""
 _SLACK = 1.1
 """The int8 features are not quite those that were fitted."""
 
@@ -113,7 +115,7 @@ def fit_operation(
         }
     )
 
-    _, training_features = segment_all(segmenter.predict_on_batch, cache, np.flatnonzero(limb & ~cache.validation), p)
+    training_features = _features(segmenter, cache, np.flatnonzero(limb & ~cache.validation), p)
     abstention = fit_abstention(training_features, features, fractions)
     verdicts = _verdicts(probabilities, decision)
     report = {
@@ -132,6 +134,12 @@ def fit_operation(
         far = [feature_distance(row, abstention) > abstention.maximum_distance for row in features]
         report["others_too_far"] = float(np.mean(far))
     return Operation(p, decision, abstention, training, report)
+
+
+def _features(segmenter: Any, cache: PictureCache, indices: NDArray[np.int64], p: Preprocessing) -> Pixels:
+    """float32 "k channels", without keeping the maps: of 10,000 pictures they take 8 GB."""
+    parts = np.array_split(indices, max(1, len(indices) // _AT_ONCE))
+    return np.concatenate([segment_all(segmenter.predict_on_batch, cache, part, p)[1] for part in parts])
 
 
 def best_temperature(logits: Pixels, truths: NDArray[np.int64]) -> float:
