@@ -26,7 +26,7 @@ def drawn(name: str, seed: int) -> Patient:
     rng = np.random.default_rng(seed)
     label = Label.MALIGNANT if family.malignant else Label.BENIGN
     while True:
-        patient = _draw_patient(rng, label, Regime.OVERT, None, family)
+        patient = _draw_patient(rng, label, Regime.OVERT, None, family.name)
         if not patient.implant:
             return patient
 
