@@ -112,11 +112,19 @@ def _outline(picture: Canvas, mask: Mask, colour: _Colour, unit: float) -> None:
     """The mask's outline, dark-edged so that it shows on bone and on air."""
     if not mask.any():
         return
-    shown = resize(mask.astype(np.float32), *picture.shape[:2]) >= 0.5
-    outlines, _ = cv2.findContours(shown.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    outlines, _ = cv2.findContours(_as_shown(mask, *picture.shape[:2]), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     line = max(1, round(2.2 * unit))
     cv2.drawContours(picture, outlines, -1, _INK, line + 2 * max(1, round(unit)), cv2.LINE_AA)
     cv2.drawContours(picture, outlines, -1, colour, line, cv2.LINE_AA)
+
+
+def _as_shown(mask: Mask, rows: int, columns: int) -> NDArray[np.uint8]:
+    """The mask at another size, 0 or 1."""
+    if rows < mask.shape[0]:
+        # Masks come from a map that is coarser still: averaging pixels would find nothing between them, in 25 ms.
+        picked = cv2.resize(mask.view(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
+        return np.asarray(picked, np.uint8)
+    return (resize(mask.astype(np.float32), rows, columns) >= 0.5).astype(np.uint8)
 
 
 def _sizes(
