@@ -15,6 +15,7 @@ from bonedge.edge.engines import tflite as tflite_engine
 from bonedge.edge.errors import GateFailed
 from bonedge.edge.records import Pixels
 
+from .doubling import with_doubling_convolved
 from .nearest import with_nearest
 from .quiet import frameworks, muffled
 
@@ -87,14 +88,17 @@ def lite_converter(fixed: Any) -> Any:
 
 
 def serialize(model: Any, *, half: bool = False) -> tuple[bytes, bytes]:
-    """An `openvino.Model` as the bytes of its .xml and .bin, weights exactly as they are unless fp16 is asked for."""
+    """An `openvino.Model` as the bytes of its .xml and .bin, weights exactly as they are unless fp16 is asked for.
+
+    Maps are doubled by convolution (`bonedge.convert.doubling`): last of all, for it is nothing to be quantized.
+    """
     frameworks()
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
         with muffled():
-            openvino.save_model(model, path, compress_to_fp16=half)
+            openvino.save_model(with_doubling_convolved(model), path, compress_to_fp16=half)
         return path.read_bytes(), path.with_suffix(".bin").read_bytes()
 
 

@@ -46,8 +46,14 @@ class FakeQuantized:
 
     def ends(self, count: int) -> tuple[str, ...]:
         """Names of everything before the layer with weights that `count` others precede, and from the last one on."""
-        names, weighted = tuple(node.get_friendly_name() for node in self.model.get_ordered_ops()), self.layers
-        return names[: names.index(weighted[count])] + names[names.index(weighted[-1]) :]
+        nodes, weighted = self.model.get_ordered_ops(), self.layers
+        names = [node.get_friendly_name() for node in nodes]
+        # NNCF rounds before pooling what the layer behind it reads: that pooling is the next layer's.
+        pool = nodes[names.index(weighted[count])].input_value(0).get_node()
+        before = names[: names.index(weighted[count])]
+        if pool.get_type_name() == "MaxPool":
+            before.remove(pool.get_friendly_name())
+        return (*before, *names[names.index(weighted[-1]) :])
 
     def without(self, in_float: Collection[str]) -> Any:
         """A packed copy in which these layers read what they read in fp32: no quantizer on their inputs or weights.
