@@ -28,12 +28,12 @@ from .finished import Finished
 from .levelling import level_openvino, level_tflite
 
 _OBSERVED = 64
-"""Calibration inputs whose activations are kept as histograms: more did not move a range."""
+"""Calibration inputs whose histograms are kept, and that TensorFlow's converter sees: more did not move a range."""
 _JUDGED = 24
 """Calibration inputs on which the sensitivity of each layer is measured."""
 _DRIFT = 8
 """Calibration inputs on which fp32 and int8 are compared layer by layer."""
-_ENDS = (2, 4, 8, 16, 32, 64)
+_ENDS = (2, 4, 6, 8, 16, 32, 64)
 """How many of a network's first layers are left in float, with whatever lies between them, beside the last one."""
 _RANGES: Mapping[EngineName, Estimator] = {"tflite": Estimator.MSE, "openvino": Estimator.QUANTILE}
 """Where a part stays in float: those with which the eleventh released pair's segmenter strayed least from fp32."""
@@ -41,7 +41,7 @@ _MIXED = (2, 4, 8, 16, 32)
 """How many of the most sensitive layers are left in float, one rung after the other."""
 _CAUTION = 0.5
 """By how much of the scatter that rounding gives them a classifier's answers are moved towards malignant."""
-RECIPES = 7
+RECIPES = 9
 """Raised when a recipe gives other files under the same name: candidates that were kept are then not taken up."""
 
 
@@ -157,7 +157,7 @@ class Workshop:
         if engine == "openvino":
             return serialize(source.fake_quantized(estimator).without(()))
         if estimator is Estimator.EXTREMES:
-            return (tflite_int8.post_training(source.exported, source.samples),)
+            return (tflite_int8.post_training(source.exported, source.samples[:_OBSERVED]),)
         return (tflite_int8.with_ranges(source.exported, source.activations.ranges(estimator)),)
 
     def _ends(self, engine: EngineName, source: _Source) -> list[Candidate]:
@@ -264,7 +264,9 @@ class _Source:
 
     def fake_quantized(self, estimator: Estimator) -> openvino_int8.FakeQuantized:
         if estimator not in self._fake_quantized:
-            self._fake_quantized[estimator] = openvino_int8.quantize(self.exported, self.samples, estimator)
+            # Histograms fill quickly and take NNCF long; extremes are rare, and each picture may hold one.
+            samples = self.samples[:_OBSERVED] if estimator is Estimator.MSE else self.samples
+            self._fake_quantized[estimator] = openvino_int8.quantize(self.exported, samples, estimator)
         return self._fake_quantized[estimator]
 
 

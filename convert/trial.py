@@ -21,7 +21,7 @@ from .cases import Case
 from .gates import Outcome
 
 _LEAST_REPEATS = 12
-_MOST_REPEATS = 200
+_MOST_REPEATS = 100
 _REMEMBERED = 2000
 """1.6 GB of a segmenter's answers at 320 pixels: 1,000 cases looked at twice."""
 
