@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 _FEW = 4
-"""Channels up to which the convolution was the faster one."""
+"""Channels up to which it is done; it was measured with two."""
 _NEAREST_AND_NEXT = ((0.25, 0.75, 0.0), (0.0, 0.75, 0.25))
 """What the first and the second of the two pixels that one becomes take of (the one before, itself, the next)."""
 

@@ -28,7 +28,7 @@ from .finished import Finished
 from .levelling import level_openvino, level_tflite
 
 _OBSERVED = 64
-"""Calibration inputs whose histograms are kept, and that TensorFlow's converter sees: more did not move a range."""
+"""Calibration inputs whose histograms are kept, for more did not move a range; and that TensorFlow's converter sees."""
 _JUDGED = 24
 """Calibration inputs on which the sensitivity of each layer is measured."""
 _DRIFT = 8
@@ -264,7 +264,7 @@ class _Source:
 
     def fake_quantized(self, estimator: Estimator) -> openvino_int8.FakeQuantized:
         if estimator not in self._fake_quantized:
-            # Histograms fill quickly and take NNCF long; extremes are rare, and each picture may hold one.
+            # Histograms fill quickly, and take NNCF long; extremes are rare, and each picture may hold one.
             samples = self.samples[:_OBSERVED] if estimator is Estimator.MSE else self.samples
             self._fake_quantized[estimator] = openvino_int8.quantize(self.exported, samples, estimator)
         return self._fake_quantized[estimator]

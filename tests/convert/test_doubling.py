@@ -79,7 +79,7 @@ def test_leaves_every_other_enlargement_alone(shape: Any, size: Any, how: Any) -
 
 
 def test_what_is_written_has_it_and_what_is_quantized_has_not(exported: dict[str, Exported]) -> None:
-    """If it failed, the maps would take half of the segmenter's time, or be rounded to eight bits."""
+    """If it failed, the maps would take a third of the segmenter's time, or be rounded to eight bits."""
     graph = exported["segmenter"].openvino
     assert kinds(graph)["DepthToSpace"] == 0
     written = openvino.Core().read_model(*serialize(graph))
