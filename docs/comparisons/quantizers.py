@@ -21,7 +21,7 @@ from bonedge.convert.progress import Steps
 from bonedge.convert.quiet import muffled
 from bonedge.convert.search import Judged, PairJudged, choose_pair
 from bonedge.convert.tflite_int8 import post_training
-from bonedge.convert.trial import Latency
+from bonedge.convert.trial import Latency, answers, pipeline
 from bonedge.edge.engines.networks import LoadedNetwork
 from bonedge.edge.manifest import EngineName
 from bonedge.edge.records import Pixels
@@ -34,7 +34,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--models", type=Path, required=True)
     arguments.add_argument("--cache", type=Path, required=True)
-    arguments.add_argument("--validation-count", type=int, default=600)
+    arguments.add_argument("--validation-count", type=int, default=3600)
+    arguments.add_argument("--control-count", type=int, default=600, help="of these, that accuracy control looks at")
     arguments.add_argument("--drop", type=float, default=0.01, help="that nncf.quantize_with_accuracy_control allows")
     arguments.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
     given = arguments.parse_args()
@@ -54,7 +55,7 @@ def main() -> None:
         ("ai-edge-quantizer, static_wi8_ai8", "tflite"): lambda network, inputs: _ai_edge(ready, network, inputs),
         ("nncf.quantize, defaults", "openvino"): lambda network, inputs: _nncf(ready, network, inputs),
         ("nncf.quantize_with_accuracy_control", "openvino"): lambda network, inputs: _controlled(
-            ready, network, inputs, given.drop
+            ready, network, inputs, given.drop, given.control_count
         ),
     }
     rows = []
@@ -64,7 +65,7 @@ def main() -> None:
     for engine in request.engines:
         rows.append(_ours(engine, ready, request, steps))
         print(rows[-1], flush=True)
-    given.output.write_text(_page(rows, len(ready.validation.cases)))
+    given.output.write_text(_page(rows, len(ready.validation.cases), given.control_count))
 
 
 def _ours(engine: EngineName, ready: Ready, request: Request, steps: Steps) -> str:
@@ -96,9 +97,17 @@ def _nncf(ready: Ready, network: NetworkName, inputs: Sequence[Pixels]) -> tuple
         return serialize(nncf.quantize(ready.exported[network].openvino, nncf.Dataset(list(inputs))))
 
 
-def _controlled(ready: Ready, network: NetworkName, inputs: Sequence[Pixels], drop: float) -> tuple[bytes, ...]:
-    """NNCF's accuracy control, which reverts layers until a metric of ours drops no more than `drop`."""
+def _controlled(
+    ready: Ready, network: NetworkName, inputs: Sequence[Pixels], drop: float, count: int
+) -> tuple[bytes, ...]:
+    """NNCF's accuracy control, which reverts layers until a metric of ours drops no more than `drop`.
+
+    On `count` of the cases: it asks for the metric once for each layer that it considers.
+    """
     import nncf
+
+    bench = ready.bench
+    seen = bench.cases[:: max(1, len(bench.cases) // count)]
 
     def accuracy(compiled: Any, _: Any) -> float:
         request = compiled.create_infer_request()
@@ -109,8 +118,9 @@ def _controlled(ready: Ready, network: NetworkName, inputs: Sequence[Pixels], dr
             return [np.array(results[port], np.float32) for port in compiled.outputs]
 
         loaded = LoadedNetwork(tuple(compiled.inputs[0].shape), shapes, run)
-        both = {**ready.bench.companions, network: loaded}
-        outcomes = [one.outcome for one in ready.bench.answers(both["segmenter"], both["classifier"])]
+        both = {**bench.companions, network: loaded}
+        workstation = pipeline(bench.frame, both["segmenter"], both["classifier"])
+        outcomes = [one.outcome for one in answers(workstation, seen, bench.frame.manifest.preprocessing)]
         if network == "segmenter":
             return float(np.median([one.dice for one in outcomes if one.dice is not None]))
         return float(np.mean([one.truth is one.verdict for one in outcomes]))
@@ -156,7 +166,7 @@ def _row(tool: str, engine: EngineName, pair: PairJudged, p90: float, minutes: f
     return f"| {tool} | {engine} | {figures} | {p90:.1f} | {minutes:.1f} | {', '.join(broken) or 'all pass'} |"
 
 
-def _page(rows: list[str], cases: int) -> str:
+def _page(rows: list[str], cases: int, controlled: int) -> str:
     head = (
         "| tool | engine | malignant sensitivity | median Dice | macro-F1 | flips | p90, ms | minutes | do not pass |"
     )
@@ -166,6 +176,7 @@ def _page(rows: list[str], cases: int) -> str:
             "",
             f"The released pair, 200 calibration pictures, {cases} validation cases, two threads. Flips are against",
             "fp32 Keras; p90 is of all inferences for a picture; the last column names the gates that do not pass.",
+            f"NNCF's accuracy control looked at {min(controlled, cases)} of the cases.",
             "Made by `make compare-quantizers` (docs/comparisons/quantizers.py).",
             "",
             head,
