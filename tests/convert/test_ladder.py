@@ -19,7 +19,7 @@ pytestmark = [
     # Keras, TensorFlow, NNCF and OpenVINO deprecate parts of each other.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-ENDS = [f"mixed-ends-{count}" for count in (2, 4, 8, 16, 32, 64)]
+ENDS = [f"mixed-ends-{count}" for count in (2, 4, 6, 8, 16, 32, 64)]
 
 
 @pytest.fixture
