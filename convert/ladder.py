@@ -157,7 +157,7 @@ class Workshop:
         if engine == "openvino":
             return serialize(source.fake_quantized(estimator).without(()))
         if estimator is Estimator.EXTREMES:
-            return (tflite_int8.post_training(source.exported, source.samples[:_OBSERVED]),)
+            return (tflite_int8.post_training(source.exported, source.observed),)
         return (tflite_int8.with_ranges(source.exported, source.activations.ranges(estimator)),)
 
     def _ends(self, engine: EngineName, source: _Source) -> list[Candidate]:
@@ -239,7 +239,7 @@ class Workshop:
 
     @cached_property
     def _equalized(self) -> _Source | None:
-        model, rescaled = equalize(self._model, self.samples[:_OBSERVED])
+        model, rescaled = equalize(self._model, self._plain.observed)
         return _Source("equal", export(self.network, model), self.samples) if rescaled else None
 
     @cached_property
@@ -254,9 +254,14 @@ class _Source:
         self.change, self.exported, self.samples = change, exported, samples
         self._fake_quantized: dict[Estimator, openvino_int8.FakeQuantized] = {}
 
+    @property
+    def observed(self) -> Sequence[Pixels]:
+        """The calibration inputs that ranges of TensorFlow Lite, and histograms, are of."""
+        return self.samples[:_OBSERVED]
+
     @cached_property
     def activations(self) -> Activations:
-        return observe(self.exported.tflite, self.samples[:_OBSERVED])
+        return observe(self.exported.tflite, self.observed)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -265,7 +270,7 @@ class _Source:
     def fake_quantized(self, estimator: Estimator) -> openvino_int8.FakeQuantized:
         if estimator not in self._fake_quantized:
             # Histograms fill quickly, and take NNCF long; extremes are rare, and each picture may hold one.
-            samples = self.samples[:_OBSERVED] if estimator is Estimator.MSE else self.samples
+            samples = self.observed if estimator is Estimator.MSE else self.samples
             self._fake_quantized[estimator] = openvino_int8.quantize(self.exported, samples, estimator)
         return self._fake_quantized[estimator]
 
