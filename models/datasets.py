@@ -48,6 +48,8 @@ class Sample:
 
 _UNNAMED_GENERATION = 2
 """Of phantoms whose index does not say it."""
+_FEW_FAMILIES = 4
+"""Up to so many, a set was made of these on purpose and says so."""
 
 
 class SampleSet(Protocol):
@@ -100,8 +102,12 @@ class PhantomSet:
         if not any(s.validation for s in self.samples) or all(s.validation for s in self.samples):
             raise InvalidConfiguration(f"{file}: {len(self.samples)} pictures are too few; there must be at least 8")
         self.phantom_seeds = tuple(sorted(seeds))
+        regions = {sample.region for sample in self.samples} - {""}
+        families = {sample.family for sample in self.samples if sample.label is not Label.ABSTAIN} - {""}
+        of = f" of {_listed(regions)}" if regions else ""
+        narrowed = f", all with {' or '.join(sorted(families))}" if 0 < len(families) <= _FEW_FAMILIES else ""
         self.description = (
-            f"{len(self.samples)} simulated radiographs (bonedge phantoms, generation "
+            f"{len(self.samples)} simulated radiographs{of}{narrowed} (bonedge phantoms, generation "
             f"{_listed(generations)}, seed {_listed(seeds)}); no real patients."
         )
 
@@ -148,8 +154,8 @@ def picture_fingerprint(grey: NDArray[np.uint8]) -> str:
     return hashlib.sha256(str(grey.shape).encode() + np.ascontiguousarray(grey).tobytes()).hexdigest()
 
 
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, sorted(numbers)))
+def _listed(values: Iterable[int] | Iterable[str]) -> str:
+    return ", ".join(map(str, sorted(values)))
 
 
 def _sample(folder: Path, row: dict[str, Any]) -> Sample:

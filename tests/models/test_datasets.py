@@ -83,6 +83,17 @@ def test_says_what_the_data_are(tmp_path: Path) -> None:
     assert "4, 9" in phantoms.description
 
 
+def test_says_what_a_set_was_narrowed_to(tmp_path: Path) -> None:
+    """If it failed, a model card would name parts of the body that nothing was trained on."""
+    shown = [("hand", "bone island"), ("hip", "nutrient canal")]
+    rows = [row(index, region=shown[index % 2][0], family=shown[index % 2][1]) for index in range(8)]
+    description = PhantomSet(write(tmp_path, rows)).description
+    assert "radiographs of hand, hip, all with bone island or nutrient canal (" in description
+    families = ["plain", "enchondroma", "osteosarcoma", "metastasis", "myeloma"]
+    mixed = PhantomSet(write(tmp_path, [row(index, family=families[index % 5]) for index in range(10)]))
+    assert "all with" not in mixed.description
+
+
 def test_sets_are_joined_without_moving_a_picture_to_the_other_side(tmp_path: Path) -> None:
     """If it failed, pictures that one set holds out would be learned from as soon as another is given beside it."""
     sets = []
