@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
@@ -33,17 +33,31 @@ def produce(make: Callable[[int], Product], count: int, *, jobs: int | None = No
 
 def _spread(make: Callable[[int], Product], count: int, jobs: int) -> Iterator[Product]:
     # Spawned, not forked: this process may hold threads (OpenCV, an engine, the bar).
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin, initargs=(make,)) as pool:
         waiting: deque[Future[Product]] = deque()
         try:
             for index in range(count):
-                waiting.append(pool.submit(make, index))
+                waiting.append(pool.submit(_make, index))
                 if len(waiting) >= _AHEAD * jobs:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+_given: list[Callable[[int], object]] = []
+"""In a process of the pool: what makes the products. Handed over once: with each index it was pickled anew, and it may
+hold the list of all pictures (of 3,600, seven times as long as it took to prepare one)."""
+
+
+def _begin(make: Callable[[int], object]) -> None:
+    cv2.setNumThreads(1)
+    _given[:] = [make]
+
+
+def _make(index: int) -> Any:
+    return _given[0](index)
 
 
 def _counted(made: Iterator[Product], count: int, title: str) -> Iterator[Product]:
