@@ -17,6 +17,7 @@ from bonedge.calibration.phantom.confusables import CONFUSABLES
 from bonedge.calibration.phantom.generate import GENERATION
 from bonedge.calibration.phantom.lesions import FAMILIES
 from bonedge.calibration.phantom.nonlimb import KINDS
+from bonedge.calibration.phantom.scene import REGIONS
 from bonedge.edge.bundle import Bundle, digests, write_bundle
 from bonedge.edge.bundle_report import MODEL_CARD, passport_summary
 from bonedge.edge.errors import BundleRefused, InvalidConfiguration
@@ -112,10 +113,12 @@ def _data(bundle: Bundle) -> list[str]:
     if not training.phantom_seeds:
         return [f"{training.data.rstrip('.')}. Where they come from and how they were chosen is not recorded here."]
     benign, malignant = ([family.name for family in FAMILIES if family.malignant is which] for which in (False, True))
+    regions = [region.value for region in REGIONS]
     return [
         f"{training.data.rstrip('.')}. No patient, no real radiograph, no person's data.",
         "",
-        f"- The simulator as of generation {GENERATION}; an earlier one had less. Growth plates are open and closed.",
+        f"- The simulator as of generation {GENERATION}; an earlier one had less. Regions, where nothing else is said "
+        f"above: {_listed(regions)}; growth plates open and closed.",
         f"- Benign: {_listed(benign)}. Malignant: {_listed(malignant)}.",
         f"- Normal limbs: {_listed(CONFUSABLES)}. To abstain on: {_listed(KINDS)}.",
         "- Truth: exact, from the simulator; no reader, and so no disagreement between readers.",
