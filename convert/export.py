@@ -103,7 +103,7 @@ def serialize(model: Any, *, half: bool = False) -> tuple[bytes, bytes]:
         path = Path(folder) / "model.xml"
         with muffled():
             openvino.save_model(with_weights_halved(with_doubling_convolved(model)), path, compress_to_fp16=half)
-        # A sixth of the .xml is indentation, and there are as many elements as in a network four times as large.
+        # A sixth of the .xml is indentation, and eight bits make no .xml smaller.
         return re.sub(rb">\s+<", b"><", path.read_bytes()), path.with_suffix(".bin").read_bytes()
 
 

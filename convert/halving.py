@@ -1,7 +1,7 @@
-"""Weights that a quantized OpenVINO network leaves in float, stored in 16 bits; what computes them takes them as 32.
+"""Weights that a quantized OpenVINO network leaves in float, stored in 16 bits and computed with in 32.
 
-OpenVINO's own compression leaves a network alone that holds anything in eight bits, and so the few layers left in
-float would be half of the file.
+OpenVINO's own compression leaves a network alone that holds anything in eight bits: with eight of the segmenter's
+layers in float, these would be half of its weights' bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ _READERS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropDat
 _WORTH = 1024
 """Numbers from which a constant is halved."""
 _LARGEST_ERROR = 1e-3
-"""Of a filter's largest weight; 16 bits round by half of that, unless weights are beyond their range (6e-5..65,504)."""
+"""Of the largest weight in its slice along the first axis (of a convolution: a filter). 16 bits round by half of that,
+unless weights are beyond their range (6e-5..65,504)."""
 
 
 def with_weights_halved(model: Any) -> Any:
