@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache as remembered
 from functools import cached_property
@@ -25,7 +25,7 @@ from bonedge.models.train import naming
 from .cost import Cost, cost
 from .examples import Examples, RegionBatches
 from .protocol import Arm, Protocol, Shown, Start
-from .results import Result, Store, plan
+from .results import Result, Store, Wanted, plan
 from .rivals import (
     ARCHITECTURES,
     EVIDENCE,
@@ -61,18 +61,17 @@ class Networks:
         offered = list(self.protocol.arms(self.imagenet is not None))
         return [arm for arm in offered if arm.start is not Start.IMAGENET or arm.architecture in IMAGENET_FILES]
 
-    def results(self, on_begin: Callable[[str], None]) -> Iterator[Result]:
-        """Every arm with every seed: taken up when it is finished, trained when it is not."""
-        store = Store(self.folder)
-        for seed in self.protocol.seeds:
-            for arm in self.arms():
-                name, wanted = f"{arm.slug}-{seed}", plan("arm", self.data, self.protocol.text, arm, seed)
-                result = store.get(name, wanted)
-                if result is None:
-                    on_begin(f"{arm.title}, seed {seed}")
-                    result = self._train(arm, seed, wanted)
-                    store.put(name, result)
-                yield result
+    def tasks(self, on_begin: Callable[[str], None]) -> list[Wanted]:
+        """Every arm with every seed. `on_begin`: told the title of each that is trained."""
+        return [self._task(arm, seed, on_begin) for seed in self.protocol.seeds for arm in self.arms()]
+
+    def costs(self) -> dict[str, Cost]:
+        """Of each architecture. Measured whenever asked for: other work on this machine makes networks slower."""
+        families, maps = len(self.training.cache.families), self.training.maps()
+        return {
+            name: cost(deployed(with_heads(name, self.protocol.side, families, maps)))
+            for name in self.protocol.architectures
+        }
 
     @cached_property
     def chosen(self) -> NDArray[np.int64]:
@@ -82,12 +81,20 @@ class Networks:
         order = np.random.default_rng(_CHOICE).permutation(offered)
         return np.sort(order[: self.protocol.training_pictures])
 
+    def _task(self, arm: Arm, seed: int, on_begin: Callable[[str], None]) -> Wanted:
+        name, wanted = f"{arm.slug}-{seed}", plan("arm", self.data, self.protocol.training, arm, seed)
+
+        def train() -> Result:
+            on_begin(f"{arm.title}, seed {seed}")
+            return self._train(arm, seed, wanted)
+
+        return Wanted(name, wanted, train, claim=name)
+
     def _train(self, arm: Arm, seed: int, wanted: str) -> Result:
         side = self.protocol.side
         beginning = self._beginning(arm, seed)
         families = len(self.training.cache.families)
-        # Before training: the cost does not depend on weights, and a network that cannot be built fails early.
-        evidence_side, costs = _of_architecture(arm.architecture, side, families, self.training.maps())
+        evidence_side = _evidence_side(arm.architecture, side, families, self.training.maps())
 
         def build(side: int) -> Any:
             model = with_heads(arm.architecture, side, families, self.training.maps())
@@ -129,9 +136,6 @@ class Networks:
             probabilities=softmax(logits.astype(np.float64) / temperature, axis=1).round(6).tolist(),
             seconds=round(seconds, 1),
             pictures_per_second=round(self.protocol.epochs * len(self.chosen) / seconds, 1),
-            parameters=costs.parameters,
-            operations=costs.operations,
-            latency_ms=costs.latency_ms,
         )
 
     def _beginning(self, arm: Arm, seed: int) -> Path | None:
@@ -146,10 +150,14 @@ class Networks:
     def _pretrained(self, arm: Arm, seed: int) -> Path:
         """Weights after the related task; the same for all arms of an architecture and seed."""
         name = f"pretrained-{arm.architecture}-{seed}".lower().replace(" ", "-")
-        wanted = plan("pretraining", self.data, self.protocol.text, arm.architecture, seed)
+        wanted = plan("pretraining", self.data, self.protocol.training, arm.architecture, seed)
         file = self.folder / "pretrained" / f"{name}-{wanted[:12]}.keras"
-        if file.is_file():
-            return file
+        with Store(self.folder).claim(name, wait=True):
+            if not file.is_file():
+                self._pretrain(arm, seed, name, file)
+        return file
+
+    def _pretrain(self, arm: Arm, seed: int, name: str, file: Path) -> None:
         task = Task(
             name=name,
             build=lambda side: with_region_head(arm.architecture, side, len(self.training.regions)),
@@ -165,7 +173,6 @@ class Networks:
         model, _ = self._fit(task)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_model(model, file)
-        return file
 
     def _schedule(self, arm: Arm, epochs: int) -> Schedule:
         return Schedule((self.protocol.side,) * epochs, ARCHITECTURES[arm.architecture].learning_rate)
@@ -193,10 +200,9 @@ class Networks:
 
 
 @remembered
-def _of_architecture(architecture: str, side: int, families: int, maps: int) -> tuple[int, Cost]:
-    """Rows of its map of evidence, and what it costs."""
-    model = with_heads(architecture, side, families, maps)
-    return int(model.get_layer(EVIDENCE).output.shape[1]), cost(deployed(model))
+def _evidence_side(architecture: str, side: int, families: int, maps: int) -> int:
+    """Rows of its map of evidence."""
+    return int(with_heads(architecture, side, families, maps).get_layer(EVIDENCE).output.shape[1])
 
 
 def _seconds(log: Path) -> float:

@@ -21,6 +21,7 @@ from bonedge.edge.records import CLASSES
 from bonedge.models.cache import PictureCache, open_cache
 from bonedge.models.datasets import TRAINING_PICTURES, SampleSet
 from bonedge.models.duplicates import check_sets_apart
+from bonedge.models.kernels import convolve_in_bfloat16
 from bonedge.models.layouts import Part, open_samples
 from bonedge.models.progress import progress_bar, say
 from bonedge.models.regions import predict_regions
@@ -28,7 +29,7 @@ from bonedge.models.train import PREPROCESSING, load_for, load_keras, typed
 
 from .examples import Examples
 from .protocol import FULL, REDUCED
-from .results import Store, entries
+from .results import Store, entries, finish
 from .rivals import ARCHITECTURES
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -50,6 +51,7 @@ _PROTOCOLS = {"reduced": REDUCED, "full": FULL}
 @click.option(
     "--network", "networks", type=click.Choice(list(ARCHITECTURES)), multiple=True, help="Only these.  [default: all]"
 )
+@click.option("--bfloat16", is_flag=True, help="Convolve in it: quicker with AMX or AVX-512 BF16. TensorFlow only.")
 @click.option("--imagenet", type=_FOLDER, help="Folder of keras.applications' ImageNet weights, if you have them.")
 def command(
     data: Path,
@@ -62,33 +64,40 @@ def command(
     pictures: int | None,
     seeds: tuple[int, ...],
     networks: tuple[str, ...],
+    bfloat16: bool,
     imagenet: Path | None,
 ) -> None:
     """Compare EfficientNetB0 with ResNet-50, VGG16, a 10-layer CNN and classical systems.
 
     Each network sees the whole picture, what the U-Net found, or what is truly there; begins from scratch or from
     another task; with and without augmentation. Writes study.html, study.csv, study.md and study.json.
+
+    The same command in a second terminal takes half of the work: each leaves to the other what that has begun.
     """
     from .arms import Networks
     from .classical.systems import SYSTEMS
-    from .classical_arms import classical_results
+    from .classical_arms import classical_costs, classical_tasks
     from .document import document
     from .outlines import outlines
     from .report import write_study
 
     check_pages_can_be_made()
     load_keras()
+    if bfloat16:
+        convolve_in_bfloat16()
     given: dict[str, Any] = {
         "side": side,
         "epochs": epochs,
         "training_pictures": pictures,
         "seeds": seeds,
         "architectures": networks,
+        "bfloat16": bfloat16,
     }
     protocol = replace(_PROTOCOLS[name], **{key: value for key, value in given.items() if value})
     sets = _disjoint(open_samples(data), open_samples(test, Part.TEST))
     unet = _segmenter(segmenter)
-    training, held_back = (_examples(one, folder / part, unet) for part, one in sets.items())
+    store = Store(folder)
+    training, held_back = (_examples(one, folder / part, store, unet) for part, one in sets.items())
     _unseen(segmenter, held_back.cache)
     if not sets["test"].phantom_seeds:
         check_sets_apart((sets["training"].samples, training.cache), (sets["test"].samples, held_back.cache))
@@ -96,19 +105,15 @@ def command(
         protocol, training, held_back, PREPROCESSING, folder, _identity(segmenter, *sets.values()), imagenet
     )
     told = _say_what_begins((len(trained.arms()) + len(SYSTEMS)) * len(protocol.seeds))
-    results = [
-        *trained.results(told),
-        *classical_results(
-            protocol,
-            training,
-            trained.chosen,
-            held_back,
-            Store(folder),
-            trained.data,
-            told,
-            len(os.sched_getaffinity(0)),
-        ),
+    processes = len(os.sched_getaffinity(0))
+    tasks = [
+        *trained.tasks(told),
+        *classical_tasks(protocol, training, trained.chosen, held_back, trained.data, told, processes),
     ]
+    results = finish(tasks, store)
+    # At the end, when no other process of the study trains.
+    with store.claim("costs", wait=True):
+        costs = trained.costs() | classical_costs(held_back)
     truths = held_back.truths(held_back.limbs)
     machine = describe_machine()
     write_study(
@@ -116,6 +121,7 @@ def command(
         document(
             entries(results),
             truths,
+            costs,
             outlines(held_back),
             protocol=protocol,
             training=sets["training"].description,
@@ -144,8 +150,8 @@ def _segmenter(file: Path) -> Any:
     return load_for(file, PREPROCESSING.segmenter_side_px)
 
 
-def _examples(data: SampleSet, folder: Path, unet: Any) -> Examples:
-    with progress_bar("preparing pictures") as advance:
+def _examples(data: SampleSet, folder: Path, store: Store, unet: Any) -> Examples:
+    with store.claim(folder.name, wait=True), progress_bar("preparing pictures") as advance:
         cache = open_cache(data, folder, PREPROCESSING, advance)
     with progress_bar("segmenting pictures") as advance:
         found = predict_regions(unet.predict_on_batch, cache, PREPROCESSING, advance)

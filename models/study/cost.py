@@ -20,7 +20,8 @@ _WARM_UP, _RUNS = 5, 30
 class Cost:
     """Of one picture through one network."""
 
-    parameters: int
+    parameters: int | None
+    """None where nothing is a network."""
     operations: float | None
     """Floating-point operations of one picture, as TensorFlow's profiler counts them (a multiplication and an addition
     are two); None where another backend runs."""

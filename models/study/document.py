@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bonedge.edge.records import NOTICE
 from bonedge.models.metrics import Estimate, resample
 
+from .cost import Cost
 from .figures import MEASURES, Figure, figure
 from .paired import Difference, adjusted, difference
 from .paper import TABLE, contradictions
@@ -74,6 +75,7 @@ class Document:
 def document(
     entries: Sequence[Entry],
     truths: NDArray[np.int64],
+    costs: Mapping[str, Cost],
     outlines: dict[str, Estimate],
     *,
     protocol: Protocol,
@@ -84,7 +86,10 @@ def document(
     created: str,
     machine: str,
 ) -> Document:
-    """Measure every system of `entries` on the test pictures whose classes are `truths` (int64 "n")."""
+    """Measure every system of `entries` on the test pictures whose classes are `truths` (int64 "n").
+
+    `costs`: by system.
+    """
     weights = resample(truths, _RESAMPLING)
     lines = tuple(
         Line(
@@ -98,9 +103,9 @@ def document(
             figures={name: figure(measure, truths, entry.probabilities, weights) for name, measure in MEASURES.items()},
             seconds=float(np.mean([one.seconds for one in entry.results])),
             pictures_per_second=entry.first.pictures_per_second,
-            parameters=entry.first.parameters,
-            operations=entry.first.operations,
-            latency_ms=entry.first.latency_ms,
+            parameters=costs[entry.first.system].parameters,
+            operations=costs[entry.first.system].operations,
+            latency_ms=costs[entry.first.system].latency_ms,
         )
         for entry in entries
     )

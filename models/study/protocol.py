@@ -47,6 +47,9 @@ class Arm:
         return f"{self.architecture}, {self.shown}, {self.start}, {'' if self.augmented else 'not '}augmented"
 
 
+_CHOICE_OF_ARMS = {"seeds", "every_combination", "architectures"}
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How long, how large, how often."""
@@ -62,6 +65,8 @@ class Protocol:
     every_combination: bool
     """Every input with every start with and without augmentation; else each factor is varied on its own."""
     batch: int = 16
+    bfloat16: bool = False
+    """Whether convolutions are computed in it: see `bonedge.models.kernels.convolve_in_bfloat16`."""
     architectures: tuple[str, ...] = tuple(ARCHITECTURES)
 
     def arms(self, imagenet: bool = False) -> Iterator[Arm]:
@@ -83,9 +88,9 @@ class Protocol:
             yield Arm(architecture, Shown.SEGMENTED, Start.SCRATCH, augmented=False)
 
     @property
-    def text(self) -> str:
-        """Everything that decides an outcome, for comparing plans."""
-        return str(asdict(self))
+    def training(self) -> str:
+        """Everything that decides what an arm becomes, for comparing plans. Which others are trained does not."""
+        return str({name: value for name, value in asdict(self).items() if name not in _CHOICE_OF_ARMS})
 
 
 REDUCED = Protocol(
