@@ -76,6 +76,13 @@ def restore(model: Any, checkpoint: Checkpoint, *, optimizer: bool = True) -> No
             variable.assign(value)
 
 
+def restart(model: Any, beginning: Any) -> None:
+    """Put a compiled model where it was before its first step, with the weights of `beginning`."""
+    model.set_weights(beginning.get_weights())
+    for variable in model.optimizer.variables:
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+
+
 def save_model(model: Any, file: Path) -> None:
     """Write a .keras file, deflated, which Keras does not and which saves a ninth; it appears whole or not at all."""
     stored = file.with_name(f".{file.stem}.part.keras")

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from .batches import Batches, for_keras
-from .checkpoint import Checkpoint, History, capture, restore
+from .checkpoint import Checkpoint, History, capture, restart, restore
 from .kernels import on_quick_kernels
 from .progress import Advance, progress_bar, say, write_log
 
@@ -54,6 +54,9 @@ class Task:
     """Identifies the data: a checkpoint of other data is refused."""
     options: dict[str, Any] = field(default_factory=dict)
     """Whatever else must be the same when training is taken up again."""
+    compiled: dict[Any, Any] | None = None
+    """Shared by tasks of the same layers and losses: what one compiled is kept here for the others. TensorFlow takes
+    half a minute to trace a training step of EfficientNetB0, which is long where training is short."""
 
     @property
     def plan(self) -> str:
@@ -86,7 +89,7 @@ def fit(task: Task, run: Path, *, resume: bool, stop_after: int | None = None) -
     for epoch in range(len(history), len(sides) if stop_after is None else stop_after):
         batches = task.batches(epoch, sides[epoch])
         if model is None or built != sides[epoch]:
-            model, built = _compiled(task, sides[epoch], len(batches)), sides[epoch]
+            model, built = _ready(task, sides[epoch], len(batches)), sides[epoch]
             if checkpoint is not None:
                 restore(model, checkpoint)
         dataset = for_keras(batches)
@@ -110,6 +113,18 @@ def fit(task: Task, run: Path, *, resume: bool, stop_after: int | None = None) -
     plain = task.build(sides[-1])
     restore(plain, checkpoint, optimizer=False)
     return plain
+
+
+def _ready(task: Task, side: int, steps: int) -> Any:
+    """A compiled model before its first step."""
+    if task.compiled is None:
+        return _compiled(task, side, steps)
+    key = (side, steps, task.schedule)
+    if key in task.compiled:
+        restart(task.compiled[key], task.build(side))
+    else:
+        task.compiled[key] = _compiled(task, side, steps)
+    return task.compiled[key]
 
 
 def _compiled(task: Task, side: int, steps: int) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache as remembered
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +55,7 @@ class Networks:
     data: str
     imagenet: Path | None = None
     """Folder of the files of `IMAGENET_FILES`."""
+    _compiled: dict[tuple[str, str], dict[Any, Any]] = field(default_factory=dict, repr=False)
 
     def arms(self) -> list[Arm]:
         """What is trained; from ImageNet where there is a file."""
@@ -97,7 +98,7 @@ class Networks:
         evidence_side = _evidence_side(arm.architecture, side, families, self.training.maps())
 
         def build(side: int) -> Any:
-            model = with_heads(arm.architecture, side, families, self.training.maps())
+            model = self._settling(with_heads(arm.architecture, side, families, self.training.maps()))
             if beginning is not None:
                 begin_from(model, arm.architecture, beginning)
             return model
@@ -120,6 +121,7 @@ class Networks:
             seed=seed,
             data=self.data,
             options={"arm": arm.slug},
+            compiled=self._compiled.setdefault(("arm", arm.architecture), {}),
         )  # fmt: skip
         model, seconds = self._fit(task)
         heard = self.training.logits(model, arm.shown, self._validation, self.p, side)
@@ -160,7 +162,7 @@ class Networks:
     def _pretrain(self, arm: Arm, seed: int, name: str, file: Path) -> None:
         task = Task(
             name=name,
-            build=lambda side: with_region_head(arm.architecture, side, len(self.training.regions)),
+            build=lambda side: self._settling(with_region_head(arm.architecture, side, len(self.training.regions))),
             loss={"region": classification_loss},
             batches=lambda epoch, side: RegionBatches(
                 self.training, self.chosen, self.p, side, seed, epoch, self.protocol.batch
@@ -169,10 +171,20 @@ class Networks:
             schedule=self._schedule(arm, self.protocol.pretraining_epochs),
             seed=seed,
             data=self.data,
+            compiled=self._compiled.setdefault(("pretraining", arm.architecture), {}),
         )
         model, _ = self._fit(task)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_model(model, file)
+
+    def _settling(self, model: Any) -> Any:
+        """`model`, whose batch normalisation follows as quickly as the protocol says."""
+        import keras
+
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = self.protocol.momentum
+        return model
 
     def _schedule(self, arm: Arm, epochs: int) -> Schedule:
         return Schedule((self.protocol.side,) * epochs, ARCHITECTURES[arm.architecture].learning_rate)

@@ -87,6 +87,22 @@ def test_interrupted_at_any_epoch_it_ends_with_the_same_weights(
     assert history(tmp_path) == history(whole[0])
 
 
+def test_what_another_task_compiled_trains_as_if_it_were_new(
+    task: Task, whole: tuple[Path, Any], tmp_path: Path
+) -> None:
+    """If it failed, an arm of a study would go on where the one before it ended."""
+    compiled: dict[Any, Any] = {}
+    for name in ("other", "again"):
+        (tmp_path / name).mkdir()
+    other = fit(replace(task, seed=4, compiled=compiled), tmp_path / "other", resume=True)
+    kept = {key: id(model) for key, model in compiled.items()}
+    model = fit(replace(task, compiled=compiled), tmp_path / "again", resume=True)
+    assert {key: id(model) for key, model in compiled.items()} == kept
+    assert len(kept) == len(set(SIDES))
+    assert not same(other, model)
+    assert same(model, whole[1])
+
+
 def test_a_finished_training_is_not_repeated(task: Task, whole: tuple[Path, Any]) -> None:
     """If it failed, running `make train` twice would train on beyond the schedule, or from the start."""
     run, model = whole
