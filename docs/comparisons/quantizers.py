@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +17,6 @@ import numpy as np
 from bonedge.convert.candidates import NETWORKS, Candidate, NetworkName
 from bonedge.convert.conversion import Ready, climb, set_up
 from bonedge.convert.evidence import Request
-from bonedge.convert.export import serialize
 from bonedge.convert.progress import Steps
 from bonedge.convert.quiet import muffled
 from bonedge.convert.search import Judged, PairJudged, choose_pair
@@ -94,7 +94,7 @@ def _nncf(ready: Ready, network: NetworkName, inputs: Sequence[Pixels]) -> tuple
     import nncf
 
     with muffled():
-        return serialize(nncf.quantize(ready.exported[network].openvino, nncf.Dataset(list(inputs))))
+        return _saved(nncf.quantize(ready.exported[network].openvino, nncf.Dataset(list(inputs))))
 
 
 def _controlled(
@@ -133,7 +133,17 @@ def _controlled(
             validation_fn=accuracy,
             max_drop=drop,
         )
-        return serialize(made)
+        return _saved(made)
+
+
+def _saved(model: Any) -> tuple[bytes, ...]:
+    """As OpenVINO's users save it: bonedge's own writer does more."""
+    import openvino
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model.xml"
+        openvino.save_model(model, file)
+        return file.read_bytes(), file.with_suffix(".bin").read_bytes()
 
 
 def _measured(tool: str, engine: EngineName, make: Maker, ready: Ready) -> str:

@@ -13,6 +13,8 @@ from bonedge.models.metrics import Weights
 
 from .figures import Measure, Said, accuracy, auc
 
+_LEVEL = 0.05
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -33,6 +35,13 @@ class Difference:
     """McNemar's exact test on these two (McNemar, Psychometrika 12:153, 1947)."""
     adjusted: float
     """The same after Holm's correction for the number of rivals (Holm, Scand. J. Statist. 6:65, 1979)."""
+
+    @property
+    def verdict(self) -> str:
+        """What may be said of the reference at the level of 5 %."""
+        if self.adjusted >= _LEVEL:
+            return "no difference shown"
+        return "better" if self.only_reference > self.only_rival else "worse"
 
 
 def difference(

@@ -40,6 +40,8 @@ _FOLDS = 5
 _FEWEST = 5
 """Pictures of a class that a system learns from, at least: one in each fold."""
 _CHUNK = 16
+_WORTH = 4
+"""Chunks for a process, at least: it takes seconds to start."""
 
 
 @dataclass
@@ -200,7 +202,8 @@ def _grey(picture: Pictures) -> Pixels:
 
 def _measured(segmentation: str, chunks: Sequence[Pictures], processes: int) -> Iterator[Features]:
     work = partial(_measure, segmentation)
-    if processes <= 1 or len(chunks) <= 1:
+    processes = min(processes, len(chunks) // _WORTH)
+    if processes <= 1:
         yield from map(work, chunks)
         return
     # Fresh interpreters: a fork of a process that already runs TensorFlow's threads may hang.
