@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import warnings
 from typing import NoReturn
@@ -46,6 +47,18 @@ def test_progress_is_seen_all_the_same(capfd: pytest.CaptureFixture[str]) -> Non
     with terminal() as stream, muffled():
         print("step", file=stream)
     assert capfd.readouterr() == ("", "step\n")
+
+
+def test_a_logger_that_began_in_the_block_goes_on_after_it() -> None:
+    """If it failed, TensorFlow's next warning would be ten lines about a file that is closed."""
+    program = (
+        "import logging; from bonedge.models.quiet import muffled\n"
+        "with muffled():\n"
+        "    logging.basicConfig(); logging.warning('held back'); print('and this')\n"
+        "logging.warning('told'); print('and that')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("and that\n", "WARNING:root:told\n")
 
 
 def test_leaves_no_descriptor_open() -> None:
