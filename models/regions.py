@@ -6,14 +6,20 @@ something was missed. It is trained on the same, cut by the same code.
 
 from __future__ import annotations
 
+import hashlib
+import io
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.edge.crop import bone_region, choose_region, lesion_region
 from bonedge.edge.engines.networks import look_twice
+from bonedge.edge.files import write_whole
 from bonedge.edge.geometry import clip_box
 from bonedge.edge.manifest import Decision, Preprocessing
 from bonedge.edge.preprocess import Prepared
@@ -71,6 +77,39 @@ def segment_all(
         answers.append(look(((grey - np.float32(p.mean)) / np.float32(p.std))[:, :, :, None]))
     maps, features = zip(*answers, strict=True)
     return np.concatenate(maps), np.concatenate(features)
+
+
+def open_regions(
+    folder: Path,
+    file: Path,
+    segmenter: Callable[[Pixels], dict[str, Pixels]],
+    cache: PictureCache,
+    p: Preprocessing,
+    on_progress: Callable[[int, int], None],
+) -> Regions:
+    """What `predict_regions` gives, kept in `folder`: training that is taken up again does not wait for it.
+
+    Args:
+        folder: where `cache` is; a cache of other pictures replaces it as a whole.
+        file: the segmenter's, by whose content it is known.
+        segmenter: the network in `file`.
+        cache: of the pictures.
+        p: how they were prepared.
+        on_progress: called with (pictures done, pictures in all).
+    """
+    kept = folder / "regions.npz"
+    made_by = hashlib.sha256(file.read_bytes() + p.model_dump_json().encode()).hexdigest()
+    try:
+        with kept.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            if str(arrays["made_by"]) == made_by:
+                return Regions(arrays["predicted"], arrays["maps"])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        pass  # there are none, or they are damaged
+    regions = predict_regions(segmenter, cache, p, on_progress)
+    content = io.BytesIO()
+    np.savez_compressed(content, made_by=np.array(made_by), predicted=regions.predicted, maps=regions.maps)
+    write_whole(kept, content.getvalue())
+    return regions
 
 
 def predict_regions(

@@ -37,7 +37,7 @@ from .layouts import open_samples
 from .losses import classification_loss, evidence_loss, family_loss, segmentation_loss
 from .progress import progress_bar, say
 from .quiet import muffled
-from .regions import Regions, predict_regions
+from .regions import Regions, open_regions
 from .segmenter import CHANNELS, FAMILY, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
 
@@ -54,6 +54,8 @@ A pair that had seen nothing but pictures much changed did no better on what it 
 0.974, and from 0.949 to 0.958 on phantoms of another seed; five ordinary ones left both (He et al., Data Augmentation
 Revisited, 2019).
 """
+_CACHE = "cache"
+"""Of prepared pictures, in the run folder."""
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)
 
@@ -337,7 +339,7 @@ def _open(
     samples = join(sets)
     run.mkdir(parents=True, exist_ok=True)
     with progress_bar("preparing pictures") as advance:
-        cache = open_cache(samples, run / "cache", p, advance)
+        cache = open_cache(samples, run / _CACHE, p, advance)
     if not all(one.phantom_seeds for one in sets):
         check_apart(samples.samples, cache)
     return samples, cache
@@ -346,7 +348,7 @@ def _open(
 def _regions(run: Path, cache: PictureCache, p: Preprocessing) -> Regions:
     segmenter_model = _load(run, "segmenter")
     with progress_bar("segmenting pictures") as advance:
-        return predict_regions(segmenter_model.predict_on_batch, cache, p, advance)
+        return open_regions(run / _CACHE, run / "segmenter.keras", segmenter_model.predict_on_batch, cache, p, advance)
 
 
 def _load(run: Path, name: str) -> Any:

@@ -24,7 +24,7 @@ from bonedge.models.duplicates import check_sets_apart
 from bonedge.models.kernels import convolve_in_bfloat16
 from bonedge.models.layouts import Part, open_samples
 from bonedge.models.progress import progress_bar, say
-from bonedge.models.regions import predict_regions
+from bonedge.models.regions import open_regions
 from bonedge.models.train import PREPROCESSING, load_for, load_keras, typed
 
 from .examples import Examples
@@ -97,7 +97,7 @@ def command(
     sets = _disjoint(open_samples(data), open_samples(test, Part.TEST))
     unet = _segmenter(segmenter)
     store = Store(folder)
-    training, held_back = (_examples(one, folder / part, store, unet) for part, one in sets.items())
+    training, held_back = (_examples(one, folder / part, store, segmenter, unet) for part, one in sets.items())
     _unseen(segmenter, held_back.cache)
     if not sets["test"].phantom_seeds:
         check_sets_apart((sets["training"].samples, training.cache), (sets["test"].samples, held_back.cache))
@@ -150,11 +150,12 @@ def _segmenter(file: Path) -> Any:
     return load_for(file, PREPROCESSING.segmenter_side_px)
 
 
-def _examples(data: SampleSet, folder: Path, store: Store, unet: Any) -> Examples:
-    with store.claim(folder.name, wait=True), progress_bar("preparing pictures") as advance:
-        cache = open_cache(data, folder, PREPROCESSING, advance)
-    with progress_bar("segmenting pictures") as advance:
-        found = predict_regions(unet.predict_on_batch, cache, PREPROCESSING, advance)
+def _examples(data: SampleSet, folder: Path, store: Store, segmenter: Path, unet: Any) -> Examples:
+    with store.claim(folder.name, wait=True):
+        with progress_bar("preparing pictures") as advance:
+            cache = open_cache(data, folder, PREPROCESSING, advance)
+        with progress_bar("segmenting pictures") as advance:
+            found = open_regions(folder, segmenter, unet.predict_on_batch, cache, PREPROCESSING, advance)
     regions = tuple(sorted({sample.region for sample in data.samples}))
     return Examples(cache, found, np.array([regions.index(s.region) for s in data.samples], np.int64), regions)
 

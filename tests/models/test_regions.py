@@ -20,7 +20,15 @@ from bonedge.edge.pipeline import Pipeline
 from bonedge.edge.records import BoundingBox
 from bonedge.models.cache import PictureCache, open_cache
 from bonedge.models.datasets import PhantomSet
-from bonedge.models.regions import THRESHOLDS, Regions, draw_region, predict_regions, read_segmentation, segment_all
+from bonedge.models.regions import (
+    THRESHOLDS,
+    Regions,
+    draw_region,
+    open_regions,
+    predict_regions,
+    read_segmentation,
+    segment_all,
+)
 
 DRAWS = 1500
 FAR = (5000, 6000, 5200, 6200)
@@ -91,6 +99,39 @@ def test_reports_progress_and_fills_every_row(
     widths = regions.predicted[..., 2] - regions.predicted[..., 0]
     assert np.array_equal(widths, regions.predicted[..., 3] - regions.predicted[..., 1])
     assert (widths >= p.crop_minimum_fraction * cache.size.max(1)[:, None] - 1).all()
+
+
+def test_what_was_found_is_kept_and_is_of_the_segmenter_that_found_it(
+    cache: PictureCache, p: Preprocessing, by_brightness: Callable[[Any], dict[str, Any]], tmp_path: Path
+) -> None:
+    """If it failed, a resumed training would wait again, or a classifier would learn what another segmenter found."""
+    file = tmp_path / "segmenter.keras"
+    file.write_bytes(b"one")
+    asked: list[int] = []
+
+    def segmenter(pixels: Any) -> dict[str, Any]:
+        asked.append(len(pixels))
+        return by_brightness(pixels)
+
+    def opened() -> Regions:
+        return open_regions(tmp_path, file, segmenter, cache, p, lambda done, total: None)
+
+    first = opened()
+    once = len(asked)
+    again = opened()
+    assert len(asked) == once > 0
+    assert np.array_equal(again.predicted, first.predicted)
+    assert np.array_equal(again.maps, first.maps)
+    file.write_bytes(b"another")
+    opened()
+    assert len(asked) == 2 * once
+    kept = tmp_path / "regions.npz"
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    kept.write_bytes(content)
+    damaged = opened()
+    assert len(asked) == 3 * once
+    assert np.array_equal(damaged.maps, first.maps)
 
 
 def test_every_picture_keeps_its_own_maps(
