@@ -36,6 +36,7 @@ if find_spec("scipy") is None:
         "convert/test_search.py",
         "convert/test_trial.py",
         "models/study/test_figures.py",
+        "models/study/test_report.py",
     ]
 
 AIR, BONE, BENIGN, MALIGNANT = 0.0, 0.5, 0.77, 0.92
