@@ -26,8 +26,9 @@ _COLOURS = {Shown.SEGMENTED.value: "#2b5d8a", Shown.TRUE.value: "#1b7f4b", Shown
 
 _LIMITS = (
     "The pictures are simulated. The table says which design learns these phantoms better under one budget; it says "
-    "nothing about patients, and with more training the order may change. A true region is an answer that no "
-    "workstation has: it bounds what better outlines could give."
+    "nothing about patients, and with more training the order may change. On a U-Net region a network also sees the "
+    "U-Net's maps of lesion and bone, as the shipped classifier does; on whole images and true regions it sees grey "
+    "alone, so that a true region does not bound what better outlines could give."
 )
 
 
