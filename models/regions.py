@@ -86,6 +86,8 @@ def open_regions(
     cache: PictureCache,
     p: Preprocessing,
     on_progress: Callable[[int, int], None],
+    *,
+    bfloat16: bool = False,
 ) -> Regions:
     """What `predict_regions` gives, kept in `folder`: training that is taken up again does not wait for it.
 
@@ -96,9 +98,10 @@ def open_regions(
         cache: of the pictures.
         p: how they were prepared.
         on_progress: called with (pictures done, pictures in all).
+        bfloat16: whether `segmenter` convolves in it, which gives other maps.
     """
     kept = folder / "regions.npz"
-    made_by = hashlib.sha256(file.read_bytes() + p.model_dump_json().encode()).hexdigest()
+    made_by = hashlib.sha256(file.read_bytes() + p.model_dump_json().encode() + bytes([bfloat16])).hexdigest()
     try:
         with kept.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             if str(arrays["made_by"]) == made_by:

@@ -97,7 +97,9 @@ def command(
     sets = _disjoint(open_samples(data), open_samples(test, Part.TEST))
     unet = _segmenter(segmenter)
     store = Store(folder)
-    training, held_back = (_examples(one, folder / part, store, segmenter, unet) for part, one in sets.items())
+    training, held_back = (
+        _examples(one, folder / part, store, segmenter, unet, bfloat16) for part, one in sets.items()
+    )
     _unseen(segmenter, held_back.cache)
     if not sets["test"].phantom_seeds:
         check_sets_apart((sets["training"].samples, training.cache), (sets["test"].samples, held_back.cache))
@@ -150,12 +152,14 @@ def _segmenter(file: Path) -> Any:
     return load_for(file, PREPROCESSING.segmenter_side_px)
 
 
-def _examples(data: SampleSet, folder: Path, store: Store, segmenter: Path, unet: Any) -> Examples:
+def _examples(data: SampleSet, folder: Path, store: Store, segmenter: Path, unet: Any, bfloat16: bool) -> Examples:
     with store.claim(folder.name, wait=True):
         with progress_bar("preparing pictures") as advance:
             cache = open_cache(data, folder, PREPROCESSING, advance)
         with progress_bar("segmenting pictures") as advance:
-            found = open_regions(folder, segmenter, unet.predict_on_batch, cache, PREPROCESSING, advance)
+            found = open_regions(
+                folder, segmenter, unet.predict_on_batch, cache, PREPROCESSING, advance, bfloat16=bfloat16
+            )
     regions = tuple(sorted({sample.region for sample in data.samples}))
     return Examples(cache, found, np.array([regions.index(s.region) for s in data.samples], np.int64), regions)
 

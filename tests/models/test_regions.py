@@ -113,8 +113,8 @@ def test_what_was_found_is_kept_and_is_of_the_segmenter_that_found_it(
         asked.append(len(pixels))
         return by_brightness(pixels)
 
-    def opened() -> Regions:
-        return open_regions(tmp_path, file, segmenter, cache, p, lambda done, total: None)
+    def opened(bfloat16: bool = False) -> Regions:
+        return open_regions(tmp_path, file, segmenter, cache, p, lambda done, total: None, bfloat16=bfloat16)
 
     first = opened()
     once = len(asked)
@@ -132,6 +132,8 @@ def test_what_was_found_is_kept_and_is_of_the_segmenter_that_found_it(
     damaged = opened()
     assert len(asked) == 3 * once
     assert np.array_equal(damaged.maps, first.maps)
+    opened(bfloat16=True)
+    assert len(asked) == 4 * once
 
 
 def test_every_picture_keeps_its_own_maps(
