@@ -75,3 +75,4 @@ def test_costs_and_outlines_stand_beside_the_figures(study: Document) -> None:
         assert text in as_markdown(study)
     assert "The pictures are simulated" in as_markdown(study)
     assert "The pictures are simulated" in as_page(study)
+    assert "tumour to everything has an accuracy of 66.7." in as_markdown(study)
