@@ -7,7 +7,7 @@
 #   make test-tflite-runtime  the same bundle under tflite-runtime 2.14 and numpy 1 (needs Python 3.11)
 #   make train                phantoms, training and conversion of the released models, from a seed
 #   make study                networks and classical systems under one protocol, as a page and tables in runs/study; the
-#                             same command in a second terminal shares the work
+#                             once its phantoms are there, the same command in a second terminal shares the work
 #   make compare-quantizers   the tools' own int8 beside ours, as a table in docs/comparisons
 #   make compare-engines      inference by the runtimes' own benchmark tools beside ours, as a table in docs/comparisons
 #   make compare-decoding     large phantoms decoded whole and reduced, as a table in docs/comparisons
@@ -144,7 +144,7 @@ train: $(FULL)/.stamp
 	cp $(MODELS)/segmenter.keras $(MODELS)/classifier.keras $(MODELS)/operation.json \
 		$(MODELS)/training-pictures.txt $(RELEASE)/
 
-# Needs the pair that make train leaves; an interrupted study goes on.
+# Finds regions with the released segmenter; an interrupted study goes on.
 study: $(FULL)/.stamp $(STUDY_DATA)/index.jsonl $(STUDY_TEST)/index.jsonl
 	$(FULL)/bin/bonedge study --data $(STUDY_DATA) --test $(STUDY_TEST) --segmenter $(RELEASE)/segmenter.keras \
 		--protocol $(PROTOCOL) $(BFLOAT16) --output $(STUDY)

@@ -102,11 +102,11 @@ REDUCED = Protocol(
     training_pictures=700,
     seeds=(1, 2, 3),
     every_combination=False,
-    # In its 264 steps Keras's 0.99 would leave a fifteenth of where the statistics began, in each of 49 layers:
+    # In its 264 steps Keras's 0.99 would leave a fourteenth of where the statistics began, in each of 49 layers:
     # EfficientNetB0 then gave every picture the same verdict.
     momentum=0.95,
 )
-"""For one machine: two hours on two cores with AMX, two processes side by side, phantoms not counted. Shows what is
+"""For one machine: two hours on two cores with AMX, a process on each, phantoms not counted. Shows what is
 learned in few steps, not a network at its best."""
 FULL = Protocol(
     side=299,

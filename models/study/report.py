@@ -60,12 +60,13 @@ def as_page(study: Document) -> str:
     return render_page(
         "bonedge.models.study",
         "study.html.j2",
-        {"percent": _percent, "number": lambda value, digits: f"{value:,.{digits}f}"},
+        {"percent": _percent, "gain": _gain, "number": lambda value, digits: f"{value:,.{digits}f}"},
         study=study,
         names=tuple(MEASURES),
         short=_SHORT,
         limits=_LIMITS,
         always=_always(study),
+        outlines=_outlined(study.outlines),
         accuracies=data_uri("image/svg+xml", _accuracies(study.lines)),
         tradeoff=data_uri("image/svg+xml", _tradeoff(study.lines)),
     )
@@ -114,7 +115,9 @@ def as_markdown(study: Document) -> str:
         cells += ["" if one.parameters is None else f"{one.parameters / 1e6:.1f}"]
         cells += ["" if one.latency_ms is None else f"{one.latency_ms:.1f}"]
         rows.append(f"| {one.title} | {' | '.join(cells)} |")
-    rows += [*_compared(study.differences), *_outlined(study.outlines)]
+    rows += _compared(study.differences)
+    if outlined := _outlined(study.outlines):
+        rows += ["", f"The U-Net's outlines: {'; '.join(f'{name} {text}' for name, text in outlined.items())}."]
     rows += [
         "",
         "The source paper's Table 1, on its own pictures, which are not ours to compare with:",
@@ -142,36 +145,34 @@ def _compared(differences: Sequence[Difference]) -> list[str]:
         return []
     rows = [
         "",
-        "EfficientNetB0 on what the U-Net found (from scratch, augmented) against the others: points of per cent that "
+        "EfficientNetB0 on what the U-Net found (from scratch, augmented) against the others: percentage points that "
         "it gains, with 95 % intervals over the same pictures; McNemar's exact p after Holm's correction.",
         "",
         "| the other | accuracy | AUC | only it right | only the other | p | EfficientNetB0 is |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in differences:
-        gains = [
-            f"{_percent(value)} ({_percent(low)} to {_percent(high)})"
-            for value, low, high in (
-                (one.accuracy, one.accuracy_low, one.accuracy_high),
-                (one.auc, one.auc_low, one.auc_high),
-            )
-        ]
+        accuracy = _gain(one.accuracy, one.accuracy_low, one.accuracy_high)
         rows.append(
-            f"| {one.rival} | {' | '.join(gains)} | {one.only_reference} | {one.only_rival} | {one.adjusted:.2g} "
-            f"| {one.verdict} |"
+            f"| {one.rival} | {accuracy} | {_gain(one.auc, one.auc_low, one.auc_high)} | {one.only_reference} "
+            f"| {one.only_rival} | {one.adjusted:.2g} | {one.verdict} |"
         )
     return rows
 
 
-def _outlined(outlines: Mapping[str, Estimate]) -> list[str]:
-    told = [
-        f"{name} {one.value:.1f} % of the picture's side ({one.low:.1f}-{one.high:.1f})"
+def _gain(value: float, low: float, high: float) -> str:
+    return f"{_percent(value)} ({_percent(low)} to {_percent(high)})"
+
+
+def _outlined(outlines: Mapping[str, Estimate]) -> dict[str, str]:
+    """Each figure that there is, in its unit."""
+    return {
+        name: f"{one.value:.1f} % of the picture's side ({one.low:.1f}-{one.high:.1f})"
         if "distance" in name
-        else f"{name} {_percent(one.value)} % ({_percent(one.low)}-{_percent(one.high)})"
+        else f"{_percent(one.value)} % ({_percent(one.low)}-{_percent(one.high)})"
         for name, one in outlines.items()
         if one.value is not None and one.low is not None and one.high is not None
-    ]
-    return ["", f"The U-Net's outlines: {'; '.join(told)}."] if told else []
+    }
 
 
 def _accuracies(lines: Sequence[Line]) -> bytes:
@@ -190,7 +191,7 @@ def _accuracies(lines: Sequence[Line]) -> bytes:
 
 def _tradeoff(lines: Sequence[Line]) -> bytes:
     """AUC over latency, a point per network: on what the U-Net found, from scratch, augmented."""
-    from matplotlib.ticker import ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     figure, (axes,) = plot_panels(1, (7.2, 3.4))
     for one in lines:
@@ -206,8 +207,10 @@ def _tradeoff(lines: Sequence[Line]) -> bytes:
             fontsize=7,
         )
     axes.set_xscale("log")
-    for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        axis(ScalarFormatter())
+    # Few enough that the numbers do not run into each other.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("ms for one picture, fp32, one thread")
     axes.set_ylabel("AUC, %")
     axes.margins(x=0.35)

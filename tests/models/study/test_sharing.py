@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,20 +17,28 @@ _SPAWN = get_context("spawn")
 _RESULT = Result("plan", "networks", "", "whole image", "from scratch", True, 1, [[0.5, 0.25, 0.25]], 1.0, 2.0)
 
 
-def _process(folder: Path, mine: str, begun: Any, may_end: Any, told: Any) -> None:
-    """Finish `first` and `second`; while making one of them, says so and waits."""
+def _finished(folder: Path, on_make: Callable[[str], None]) -> list[str]:
+    """Finish `first` and `second`, telling which is made; which there are then."""
 
     def wanted(name: str) -> Wanted:
         def make() -> Result:
-            told.put((mine, name))
-            begun.set()
-            assert may_end.wait(_PATIENCE)
+            on_make(name)
             return replace(_RESULT, system=name)
 
         return Wanted(name, _RESULT.plan, make, claim=name)
 
-    results = finish([wanted("first"), wanted("second")], Store(folder))
-    told.put((mine, f"ended: {' '.join(one.system for one in results)}"))
+    return [one.system for one in finish([wanted("first"), wanted("second")], Store(folder))]
+
+
+def _process(folder: Path, mine: str, begun: Any, may_end: Any, told: Any) -> None:
+    """While making one of them, says so and waits."""
+
+    def on_make(name: str) -> None:
+        told.put((mine, name))
+        begun.set()
+        assert may_end.wait(_PATIENCE)
+
+    told.put((mine, f"ended: {' '.join(_finished(folder, on_make))}"))
 
 
 def test_what_another_process_has_begun_is_left_to_it(tmp_path: Path) -> None:
@@ -65,15 +74,7 @@ def test_what_a_killed_process_had_begun_is_taken_over(tmp_path: Path) -> None:
     os.kill(killed.pid, signal.SIGKILL)
     killed.join(_PATIENCE)
     made: list[str] = []
-
-    def wanted(name: str) -> Wanted:
-        def make() -> Result:
-            made.append(name)
-            return replace(_RESULT, system=name)
-
-        return Wanted(name, _RESULT.plan, make, claim=name)
-
-    assert [one.system for one in finish([wanted("first"), wanted("second")], Store(tmp_path))] == ["first", "second"]
+    assert _finished(tmp_path, made.append) == ["first", "second"]
     assert made == ["first", "second"]
 
 
