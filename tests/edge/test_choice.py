@@ -47,7 +47,7 @@ def slow(networks: Networks, milliseconds: float) -> Networks:
 @pytest.mark.parametrize("slow_device", ["CPU", "GPU"])
 def test_the_quickest_wins(bundle: Bundle, slow_device: str) -> None:
     """If it failed, a workstation would be slower than it has to be."""
-    loader = plugin(lambda networks, device: slow(networks, 200) if device == slow_device else networks)
+    loader = plugin(lambda networks, device: slow(networks, 50) if device == slow_device else networks)
     networks, made = choose(bundle, 1, BOTH, loader)
     assert made.device == networks.description.device == ({"CPU", "GPU"} - {slow_device}).pop()
     assert {(trial.device, trial.refused) for trial in made.trials} == {("CPU", ""), ("GPU", "")}
@@ -58,7 +58,7 @@ def test_a_quick_device_that_answers_otherwise_is_refused_and_named(bundle: Bund
 
     def change(networks: Networks, device: str) -> Networks:
         if device == "CPU":
-            return slow(networks, 200)
+            return slow(networks, 50)
         return replace(networks, classify=lambda pixels: networks.classify(pixels) * 0.2)
 
     _, made = choose(bundle, 1, BOTH, plugin(change))
