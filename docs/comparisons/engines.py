@@ -24,14 +24,16 @@ from bonedge.edge.manifest import Manifest
 NETWORKS = ("segmenter", "classifier")
 _AGREEMENT = 0.10
 _WARM_UP = 20
+_TURNS = 4
+"""Of bonedge and the tool with each other in a round. Whoever is first in one is second in the next: machines drift."""
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--bundle", type=Path, default=Path("models/released/bundle"))
     arguments.add_argument("--threads", type=int, default=2)
-    arguments.add_argument("--seconds", type=int, default=15, help="of each tool and network in each round")
-    arguments.add_argument("--rounds", type=int, default=4)
+    arguments.add_argument("--seconds", type=int, default=5, help="of each tool and network in each turn")
+    arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
     given = arguments.parse_args()
     peers = {"tflite": ("litert-benchmark", _litert), "openvino": ("benchmark_app", _benchmark_app)}
@@ -43,17 +45,20 @@ def main() -> None:
     machine: dict[str, Any] = {}
     for number in range(given.rounds):
         for engine, (tool, measure) in peers.items():
-            document = _bonedge(given.bundle, engine, given.threads, 4 * given.seconds)
+            document = _bonedge(given.bundle, engine, given.threads, 12 * given.seconds)
             machine = document["machine"]
             ours[engine].append(document["results"][0]["inference"]["latency"]["p50"])
             files = [given.bundle / f"{name}.{'tflite' if engine == 'tflite' else 'xml'}" for name in NETWORKS]
-            for found, of in ((alone, _alone), (theirs, measure)):
-                found[engine].append(
-                    sum(look * of(file, given.threads, given.seconds) for look, file in zip(looks, files, strict=True))
-                )
+            for turn in range(_TURNS):
+                both = [(alone, _alone), (theirs, measure)]
+                for found, of in both if turn % 2 else reversed(both):
+                    found[engine].append(
+                        sum(n * of(file, given.threads, given.seconds) for n, file in zip(looks, files, strict=True))
+                    )
             print(
                 f"round {number + 1}: {engine}: bonedge {ours[engine][-1]:.2f} ms, each network by itself "
-                f"{alone[engine][-1]:.2f} ms, {tool} {theirs[engine][-1]:.2f} ms"
+                f"{_shown(alone[engine])} ms, {tool} {_shown(theirs[engine])} ms",
+                flush=True,
             )
     rows = []
     for engine, (tool, _) in peers.items():
@@ -65,6 +70,11 @@ def main() -> None:
         )
     given.output.write_text(_page([*rows, "", *_sweep(given.bundle, given.seconds)], given, machine))
     print(given.output.read_text())
+
+
+def _shown(times: list[float]) -> str:
+    """Of the last round."""
+    return " ".join(f"{one:.2f}" for one in times[-_TURNS:])
 
 
 def _bonedge(bundle: Path, engine: str, threads: int, seconds: int) -> dict[str, Any]:
@@ -79,7 +89,7 @@ def _sweep(bundle: Path, seconds: int) -> list[str]:
     choice = json.loads(_run("bonedge", "benchmark", "--bundle", str(bundle), "--explain", "--json"))
     counts = range(1, usual_threads() + 1)
     command = ["benchmark", "--bundle", str(bundle), "--threads", ",".join(map(str, counts)), "--json"]
-    results = json.loads(_run("bonedge", *command, "--duration", str(8 * seconds * len(counts))))["results"]
+    results = json.loads(_run("bonedge", *command, "--duration", str(24 * seconds * len(counts))))["results"]
     medians = {(one["engine"], one["threads"]): one["inference"]["latency"]["p50"] for one in results}
     auto = (choice["engine"], usual_threads())
     lines = [
@@ -156,8 +166,9 @@ def _page(rows: list[str], given: argparse.Namespace, machine: dict[str, Any]) -
             f"Both networks of `{given.bundle}`, one after the other and as often as the bundle asks for one picture, "
             f"{given.threads} threads, "
             f"on {machine['processor']} ({machine['usable_processors']} processors); {versions}.",
-            f"Medians of {given.rounds} rounds in turn, {given.seconds} s for each network and tool in each. The "
-            "tools run one network again and again on random data: so bonedge's is run for the comparison, each by "
+            f"Medians of {given.rounds} rounds; in each, bonedge and the tool took {_TURNS} turns of {given.seconds} s "
+            "with each network, now the one first and now the other. The tools run one network again and again on "
+            "random data: so bonedge's is run for the comparison, each by "
             "itself. `bonedge benchmark` asks both in turn about a phantom, as a workstation does, which takes longer. "
             "Made by `make compare-engines`.",
             "",
