@@ -6,7 +6,7 @@
 #   make test-runtime         the runtime's tests where TensorFlow is not installed
 #   make test-tflite-runtime  the same bundle under tflite-runtime 2.14 and numpy 1 (needs Python 3.11)
 #   make train                phantoms, training and conversion of the released models, from a seed
-#   make study                networks and classical systems under one protocol, as a page and tables in runs/study; the
+#   make study                networks and classical systems under one protocol, as a page and tables in runs/study;
 #                             once its phantoms are there, the same command in a second terminal shares the work
 #   make compare-quantizers   the tools' own int8 beside ours, as a table in docs/comparisons
 #   make compare-engines      inference by the runtimes' own benchmark tools beside ours, as a table in docs/comparisons

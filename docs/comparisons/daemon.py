@@ -94,7 +94,7 @@ class _Comparison:
         return [
             "## While nothing arrives",
             "",
-            f"- Start to ready, the engine being chosen: {statistics.median(starts):.2f} s ({_STARTS} starts, slowest "
+            f"- Start to ready, the engine being named: {statistics.median(starts):.2f} s ({_STARTS} starts, slowest "
             f"{max(starts):.2f} s).",
             f"- Memory with its decoding processes (PSS), after ten pictures: {memory:.0f} MB.",
             f"- Idle for {_IDLE_SECONDS:.0f} s: {100 * idle:.2f} % of a processor.",
