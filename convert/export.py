@@ -15,6 +15,7 @@ from bonedge.edge.engines import openvino as openvino_engine
 from bonedge.edge.engines import tflite as tflite_engine
 from bonedge.edge.errors import GateFailed
 from bonedge.edge.records import Pixels
+from bonedge.models.tracing import frozen, lite_converter, trace
 
 from .doubling import with_doubling_convolved
 from .halving import with_weights_halved
@@ -36,8 +37,8 @@ class Exported:
     name: str
     """segmenter or classifier."""
     input_shape: tuple[int, ...]
-    fixed: Any
-    """keras.Model with a batch of exactly one."""
+    frozen: Any
+    """The graph for one picture (`bonedge.models.tracing.frozen`)."""
     tflite: bytes
     openvino: Any
     """openvino.Model, fp32."""
@@ -45,9 +46,6 @@ class Exported:
 
 def export(name: str, model: Any) -> Exported:
     """Trace `model` with a batch of one and write it for both runtimes.
-
-    The batch is fixed first: with a free one, converters put shape arithmetic around each block, and TensorFlow Lite
-    has been seen to write files without weights.
 
     Args:
         name: segmenter or classifier.
@@ -57,36 +55,24 @@ def export(name: str, model: Any) -> Exported:
         GateFailed: an artefact lost weights or does not compute what Keras computes.
     """
     frameworks()
-    import keras
     import openvino
 
     shape = (1, *(int(size) for size in model.input_shape[1:]))
     with muffled():
-        # The whole batch shape, not Input(shape): see above.
-        picture = keras.Input(batch_shape=shape, name="picture")
-        fixed = keras.Model(picture, with_nearest(model)(picture, training=False), name=name)
-        lite = lite_converter(fixed).convert()
-        graph = openvino.convert_model(fixed)
+        traced = trace(with_nearest(model), shape)
+        constant = frozen(traced)
+        lite = lite_converter(constant).convert()
+        # It freezes by itself, and does not take what is frozen. By default its constants are the model's own memory.
+        graph = openvino.convert_model(traced, share_weights=False)
     weights = _BYTES_PER_PARAMETER * int(model.count_params())
     if len(lite) < _SMALLEST_SHARE * weights:
         raise GateFailed(
             f"the {name}'s fp32 .tflite has {len(lite)} bytes for {weights} bytes of weights: they were lost in "
             "conversion; convert with the versions in docs/architecture.md"
         )
-    exported = Exported(name, shape, fixed, lite, graph)
+    exported = Exported(name, shape, constant, lite, graph)
     _check_parity(exported, model)
     return exported
-
-
-def lite_converter(fixed: Any) -> Any:
-    """A tf.lite.TFLiteConverter of a model whose batch is fixed (`Exported.fixed`).
-
-    Not by way of a SavedModel, which frees the batch again, so that each squeeze-and-excitation block computes its own
-    shape in float; nor from a concrete function, which loses the weights of Keras 3 without a word.
-    """
-    import tensorflow as tf
-
-    return tf.lite.TFLiteConverter.from_keras_model(fixed)
 
 
 def serialize(model: Any, *, half: bool = False) -> tuple[bytes, bytes]:

@@ -13,9 +13,10 @@ import numpy as np
 
 from bonedge.edge.errors import GateFailed
 from bonedge.edge.records import Pixels
+from bonedge.models.tracing import lite_converter
 
 from .activations import Activations, Range
-from .export import Exported, lite_converter
+from .export import Exported
 from .quiet import frameworks, muffled
 
 _LARGEST_SHARE = 0.45
@@ -39,7 +40,7 @@ def post_training(exported: Exported, samples: Sequence[Pixels]) -> bytes:
         return ([np.ascontiguousarray(sample)] for sample in samples)
 
     with muffled():
-        converter = lite_converter(exported.fixed)
+        converter = lite_converter(exported.frozen)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
         # int8 kernels only: an operation without one fails the conversion instead of staying in float.
@@ -59,7 +60,7 @@ def half(exported: Exported) -> bytes:
     import tensorflow as tf
 
     with muffled():
-        converter = lite_converter(exported.fixed)
+        converter = lite_converter(exported.frozen)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
         converted: bytes = converter.convert()

@@ -12,6 +12,7 @@ import numpy as np
 from bonedge.edge.engines import tflite
 from bonedge.edge.engines.networks import LoadedNetwork
 from bonedge.models.quiet import muffled
+from bonedge.models.tracing import frozen, lite_converter, trace
 
 _WARM_UP, _RUNS = 5, 30
 
@@ -47,31 +48,18 @@ def cost(model: Any) -> Cost:
 
 
 def in_tflite(model: Any, shape: tuple[int, ...]) -> LoadedNetwork:
-    """`model` in fp32 on one thread of TensorFlow Lite, for a single picture of `shape` "1 rows columns 3".
-
-    By way of a model whose batch is fixed: from a concrete function the converter loses the weights of Keras 3 without
-    a word, and what it writes answers NaN, slowly.
-    """
-    import keras
-    import tensorflow as tf
-
-    picture = keras.Input(batch_shape=shape)
-    fixed = keras.Model(picture, model(picture, training=False))
+    """`model` in fp32 on one thread of TensorFlow Lite, for a single picture of `shape` "1 rows columns 3"."""
     with muffled():
-        content = tf.lite.TFLiteConverter.from_keras_model(fixed).convert()
+        content = lite_converter(frozen(trace(model, shape))).convert()
     return tflite.load("study.tflite", content, 1)
 
 
 def _operations(model: Any, shape: tuple[int, ...]) -> float:
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    traced = tf.function(lambda picture: model(picture, training=False), autograph=False).get_concrete_function(
-        tf.TensorSpec(shape, tf.float32)
-    )
     with muffled():
-        frozen = convert_variables_to_constants_v2(traced)
+        graph = frozen(trace(model, shape)).graph
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"
-        counted = tf.compat.v1.profiler.profile(frozen.graph, cmd="scope", options=options)
+        counted = tf.compat.v1.profiler.profile(graph, cmd="scope", options=options)
     return float(counted.total_float_ops)
