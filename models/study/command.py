@@ -82,6 +82,8 @@ def command(
     from .report import write_study
 
     check_pages_can_be_made()
+    sets = _disjoint(open_samples(data), open_samples(test, Part.TEST))
+    _check_there(segmenter)
     load_keras()
     if bfloat16:
         convolve_in_bfloat16()
@@ -94,8 +96,7 @@ def command(
         "bfloat16": bfloat16,
     }
     protocol = replace(_PROTOCOLS[name], **{key: value for key, value in given.items() if value})
-    sets = _disjoint(open_samples(data), open_samples(test, Part.TEST))
-    unet = _segmenter(segmenter)
+    unet = load_for(segmenter, PREPROCESSING.segmenter_side_px)
     store = Store(folder)
     training, held_back = (
         _examples(one, folder / part, store, segmenter, unet, bfloat16) for part, one in sets.items()
@@ -146,10 +147,11 @@ def _disjoint(training: SampleSet, test: SampleSet) -> dict[str, SampleSet]:
     return {"training": training, "test": test}
 
 
-def _segmenter(file: Path) -> Any:
-    if not file.is_file():
-        raise InvalidConfiguration(f"--segmenter {file}: there is no such file; `bonedge train segmenter` makes one")
-    return load_for(file, PREPROCESSING.segmenter_side_px)
+def _check_there(segmenter: Path) -> None:
+    if not segmenter.is_file():
+        raise InvalidConfiguration(
+            f"--segmenter {segmenter}: there is no such file; `bonedge train segmenter` makes one"
+        )
 
 
 def _examples(data: SampleSet, folder: Path, store: Store, segmenter: Path, unet: Any, bfloat16: bool) -> Examples:
