@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -24,7 +24,7 @@ from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import Prepared, letterboxed, prepare
 from bonedge.edge.records import CLASSES, Label, Mask, Source
 from bonedge.models.datasets import Sample, picture_fingerprint
-from bonedge.models.layouts import Part, open_samples
+from bonedge.models.layouts import Part, layout_of, open_samples
 
 T = TypeVar("T")
 
@@ -85,6 +85,18 @@ class Purpose(StrEnum):
     REPAIR = "repair"
 
 
+def check_findable(where: str) -> None:
+    """Refuse what names no set, in no time; what is in it, `open_set` says.
+
+    Raises:
+        InvalidConfiguration: there is no such folder, it has no known layout, or no seed follows `phantoms:`.
+    """
+    if where.startswith(PHANTOMS):
+        _seed(where)
+    else:
+        layout_of(Path(where))
+
+
 def open_set(where: str, count: int, purpose: Purpose, p: Preprocessing, *, cache: Path, seed: int) -> CaseSet:
     """Read, or simulate, `count` cases; stratified by label and regime when the set holds more.
 
@@ -122,25 +134,29 @@ def draw(items: Iterable[T], stratum: Callable[[T], str], count: int, rng: np.ra
     return tuple(group[i] for i in range(rounds) for group in shuffled if i < len(group))[:count]
 
 
-def check_disjoint(calibration: CaseSet, validation: CaseSet, seeds: Collection[int], known: Collection[str]) -> None:
-    """Refuse to judge on what was calibrated or trained with.
+def check_disjoint(
+    validation: CaseSet, fitted: Mapping[Purpose, CaseSet], seeds: Collection[int], known: Collection[str]
+) -> None:
+    """Refuse to judge on what was calibrated, repaired or trained with.
 
     Args:
-        calibration: ranges come from it.
         validation: verdicts on it decide.
+        fitted: sets that candidates are made from.
         seeds: phantom seeds of the training.
         known: fingerprints of training pictures.
 
     Raises:
         InvalidConfiguration: a picture is in two of the sets.
     """
-    shared = {case.fingerprint for case in calibration.cases} & {case.fingerprint for case in validation.cases}
-    if shared:
-        raise InvalidConfiguration(
-            f"{len(shared)} of {len(validation.cases)} validation pictures are also in the calibration set "
-            f"({calibration.where}): the gates would be judged on what the ranges were fitted to; give other pictures"
-        )
-    trained = {case.fingerprint for case in validation.cases} & set(known)
+    fingerprints = {case.fingerprint for case in validation.cases}
+    for purpose, cases in fitted.items():
+        shared = fingerprints & {case.fingerprint for case in cases.cases}
+        if shared:
+            raise InvalidConfiguration(
+                f"{len(shared)} of {len(validation.cases)} validation pictures are also in the {purpose} set "
+                f"({cases.where}): the gates would be judged on what candidates were fitted to; give other pictures"
+            )
+    trained = fingerprints & set(known)
     if trained:
         raise InvalidConfiguration(
             f"{len(trained)} of {len(validation.cases)} validation pictures ({validation.where}) were trained on; "
@@ -162,14 +178,19 @@ def free_seed(wanted: int, seeds: Collection[int]) -> int:
 
 
 def _simulated(where: str, count: int, cache: Path) -> Path:
+    seed = _seed(where)
+    folder = cache / f"phantoms-{GENERATION}-{seed}-{count}"
+    if not (folder / INDEX).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        make(Order(folder, seed, _SIMULATED_SIZE, "png", CLASSES, tuple(Regime), sheet=False), count)
+    return folder
+
+
+def _seed(where: str) -> int:
     text = where.removeprefix(PHANTOMS)
     if not text.isdecimal():
         raise InvalidConfiguration(f"{where}: after {PHANTOMS} comes a seed, a number from 0 on")
-    folder = cache / f"phantoms-{GENERATION}-{text}-{count}"
-    if not (folder / INDEX).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        make(Order(folder, int(text), _SIMULATED_SIZE, "png", CLASSES, tuple(Regime), sheet=False), count)
-    return folder
+    return int(text)
 
 
 def _stratum(sample: Sample) -> str:

@@ -59,7 +59,7 @@ class _Limit(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
 @click.option("--calibration-count", type=click.IntRange(1, 10_000), default=200, show_default=True, metavar="N")
 @click.option("--validation-count", type=click.IntRange(1, 100_000), default=3600, show_default=True, metavar="N")
 @click.option("--max-drop", "limits", multiple=True, type=_Limit(), help="Another limit of a gate; may be repeated.")
-@click.option("--repair", type=_PATH, help="Folder of training pictures for quantization-aware fine-tuning.")
+@click.option("--repair", metavar="SET", help="Training pictures for quantization-aware fine-tuning, if int8 fails.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws, resampling and tuning.")
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="That latency is for.")
 @click.option("--cache", type=_PATH, help="For simulated sets and finished candidates.  [default: the user's cache]")
@@ -103,7 +103,8 @@ def command(
         command=shlex.join(["bonedge", *sys.argv[1:]]),
         **options,
     )
-    conversion = convert(request, Steps())
+    with Steps.shown() as steps:
+        conversion = convert(request, steps)
     if as_json:
         click.echo(json.dumps(conversion.passport))
     else:

@@ -19,7 +19,7 @@ from bonedge.models.fit_operation import fit_abstention
 from .assemble import assemble, in_memory
 from .calibrate import Inputs, check_likeness, check_pictures, network_inputs
 from .candidates import NETWORKS, Candidate, NetworkName
-from .cases import PHANTOMS, CaseSet, Purpose, check_disjoint, free_seed, open_set
+from .cases import PHANTOMS, CaseSet, Purpose, check_disjoint, check_findable, free_seed, open_set
 from .evidence import Evidence, Request, tools
 from .export import Exported, export
 from .finished import Finished
@@ -60,6 +60,8 @@ def convert(request: Request, steps: Steps) -> Conversion:
     """
     begun = perf_counter()
     check_destination(request.output)
+    for given in filter(None, (request.calibration, request.validation, request.repair)):
+        check_findable(given)
     ready = set_up(request, steps)
     bench, workshops = ready.bench, ready.workshops
     judged: list[Judged] = []
@@ -78,6 +80,7 @@ def convert(request: Request, steps: Steps) -> Conversion:
         trained=ready.trained,
         calibration=ready.calibration,
         validation=ready.validation,
+        repair=ready.repair,
         warnings=ready.warnings,
         bench=bench,
         judged=tuple(judged),
@@ -116,6 +119,7 @@ class Ready:
     trained: TrainedPair
     calibration: CaseSet
     validation: CaseSet
+    repair: CaseSet | None
     warnings: tuple[str, ...]
     exported: Mapping[NetworkName, Exported]
     inputs: Inputs
@@ -128,7 +132,7 @@ def set_up(request: Request, steps: Steps) -> Ready:
     """Load, check, export to fp32, and ask fp32 Keras about the validation cases."""
     with steps.step("Loading the trained pair"):
         trained = TrainedPair.open(request.models)
-    calibration, validation, warnings = _sets(request, trained)
+    calibration, validation, repair, warnings = _sets(request, trained)
     exported: dict[NetworkName, Exported] = {}
     models: dict[NetworkName, Any] = {"segmenter": trained.segmenter, "classifier": trained.classifier}
     for network in NETWORKS:
@@ -137,8 +141,8 @@ def set_up(request: Request, steps: Steps) -> Ready:
     fp32 = _fp32(request, trained, exported)
     trained, inputs, more = _calibrated(trained, fp32, calibration, steps)
     bench = _bench(request, trained, fp32, inputs, validation, steps)
-    workshops = _workshops(request, trained, models, exported, calibration, inputs, fp32.networks)
-    return Ready(trained, calibration, validation, (*warnings, *more), exported, inputs, bench, workshops)
+    workshops = _workshops(request, trained, models, exported, calibration, repair, inputs, fp32.networks)
+    return Ready(trained, calibration, validation, repair, (*warnings, *more), exported, inputs, bench, workshops)
 
 
 def climb(ready: Ready, network: NetworkName, engine: EngineName, request: Request, steps: Steps) -> Climb:
@@ -148,23 +152,21 @@ def climb(ready: Ready, network: NetworkName, engine: EngineName, request: Reque
     return Climb(rungs, workshop.reference(engine), ready.bench, workshop.stray, steps.judged)
 
 
-def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, list[str]]:
-    """Calibration and validation set, and what there is to warn of."""
+def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, CaseSet | None, list[str]]:
+    """Calibration, validation and repair set, and what there is to warn of."""
     p, seeds = trained.operation.preprocessing, trained.operation.training.phantom_seeds
     first = free_seed(CALIBRATION_SEED, seeds)
     second = free_seed(max(VALIDATION_SEED, first + 1), seeds)
-    calibration = open_set(
-        request.calibration or f"{PHANTOMS}{first}", request.calibration_count, Purpose.CALIBRATION, p,
-        cache=request.cache, seed=request.seed,
-    )  # fmt: skip
+    opened = partial(open_set, p=p, cache=request.cache, seed=request.seed)
+    calibration = opened(request.calibration or f"{PHANTOMS}{first}", request.calibration_count, Purpose.CALIBRATION)
     warnings = check_pictures(calibration)
-    validation = open_set(
-        request.validation or f"{PHANTOMS}{second}", request.validation_count, Purpose.VALIDATION, p,
-        cache=request.cache, seed=request.seed,
-    )  # fmt: skip
-    check_disjoint(calibration, validation, seeds, trained.pictures)
+    validation = opened(request.validation or f"{PHANTOMS}{second}", request.validation_count, Purpose.VALIDATION)
+    fitted = {Purpose.CALIBRATION: calibration}
+    if request.repair is not None:
+        fitted[Purpose.REPAIR] = opened(request.repair, _REPAIR_PICTURES, Purpose.REPAIR)
+    check_disjoint(validation, fitted, seeds, trained.pictures)
     check_provable(validation, request.limits)
-    return calibration, validation, warnings
+    return calibration, validation, fitted.get(Purpose.REPAIR), warnings
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,7 @@ def _workshops(
     models: Mapping[NetworkName, Any],
     exported: Mapping[NetworkName, Exported],
     calibration: CaseSet,
+    repair: CaseSet | None,
     inputs: Inputs,
     networks: Networks,
 ) -> dict[NetworkName, Workshop]:
@@ -245,8 +248,14 @@ def _workshops(
         "tools": tools(),
         "seed": request.seed,
         "recipes": RECIPES,
+        "repair": str(repair and repair.digest),
     }
-    repairs = functools.cache(partial(_repair_inputs, request, trained, networks))
+
+    @functools.cache
+    def repairs() -> Inputs:
+        assert repair is not None
+        return network_inputs(repair.cases, networks, trained.operation.preprocessing, trained.operation.decision)
+
     made = {}
     for network in NETWORKS:
         made[network] = Workshop(
@@ -255,19 +264,11 @@ def _workshops(
             exported[network],
             inputs.of(network),
             request.threads,
-            Finished.under(request.cache, identity | {"repair": str(request.repair)}),
-            None if request.repair is None else partial(_tuned, network, models[network], repairs, request.seed),
+            Finished.under(request.cache, identity),
+            None if repair is None else partial(_tuned, network, repairs, request.seed),
         )
     return made
 
 
-def _repair_inputs(request: Request, trained: TrainedPair, networks: Networks) -> Inputs:
-    p = trained.operation.preprocessing
-    pictures = open_set(
-        str(request.repair), _REPAIR_PICTURES, Purpose.REPAIR, p, cache=request.cache, seed=request.seed
-    )
-    return network_inputs(pictures.cases, networks, p, trained.operation.decision)
-
-
-def _tuned(network: NetworkName, model: Any, inputs: Callable[[], Inputs], seed: int) -> Any:
+def _tuned(network: NetworkName, inputs: Callable[[], Inputs], seed: int, model: Any) -> Any:
     return tune(model, inputs().of(network), seed=seed)

@@ -40,8 +40,8 @@ class Request:
     validation_count: int = 3600
     limits: Mapping[str, float] = field(default_factory=dict)
     """Of gates, by name, where they differ from the gates' own."""
-    repair: Path | None = None
-    """Training pictures for quantization-aware fine-tuning."""
+    repair: str | None = None
+    """The same: training pictures for quantization-aware fine-tuning; None does none."""
     seed: int = 0
     threads: int = 2
     name: str = "bonedge"
@@ -56,6 +56,7 @@ class Evidence:
     trained: TrainedPair
     calibration: CaseSet
     validation: CaseSet
+    repair: CaseSet | None
     warnings: tuple[str, ...]
     bench: Bench
     judged: tuple[Judged, ...]

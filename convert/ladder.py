@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bonedge.edge.engines.networks import LoadedNetwork
-from bonedge.edge.errors import GateFailed
+from bonedge.edge.errors import BundleRefused, GateFailed
 from bonedge.edge.manifest import EngineName
 from bonedge.edge.records import CLASSES, Label, Pixels
 
@@ -64,7 +64,7 @@ class Sensitivity:
 
     layer: str
     error: float
-    """Root mean square change of the network's outputs, as a share of their own spread."""
+    """Root mean square change of the network's outputs, as a share of their own spread; inf when none can load it."""
 
 
 class Workshop:
@@ -78,7 +78,7 @@ class Workshop:
         samples: Sequence[Pixels],
         threads: int,
         finished: Finished,
-        tuner: Callable[[], Any] | None = None,
+        tuner: Callable[[Any], Any] | None = None,
     ) -> None:
         """Keep what candidates are made from.
 
@@ -89,7 +89,7 @@ class Workshop:
             samples: calibration inputs.
             threads: of the runtimes.
             finished: what an earlier, interrupted conversion already made.
-            tuner: makes a fine-tuned copy of `model`; None when there is no data to do so.
+            tuner: makes a fine-tuned copy of a model; None when there is no data to do so.
         """
         self.network = network
         self.samples = samples
@@ -202,7 +202,10 @@ class Workshop:
         """
         if made.network != "classifier" or made.precision not in ("int8", "mixed"):
             return made.files
-        found = _outputs(made.load(self._threads), self.samples)
+        try:
+            found = _outputs(made.load(self._threads), self.samples)
+        except BundleRefused:  # no runtime takes it: whoever judges it says so
+            return made.files
         missing = np.concatenate([w[0] - f[0] for w, f in zip(self._wanted, found, strict=True)])
         shift = missing.mean(axis=0)
         shift[_MALIGNANT] += _CAUTION * (missing[:, _MALIGNANT] - missing[:, _BENIGN]).std()
@@ -229,7 +232,11 @@ class Workshop:
         for name in names:
             others = [other for other in names if other != name]
             alone = Candidate(self.network, engine, "mixed-alone", self._partly(engine, source, others))
-            table.append(Sensitivity(name, _relative_error(wanted, _outputs(alone.load(self._threads), samples))))
+            try:
+                error = _relative_error(wanted, _outputs(alone.load(self._threads), samples))
+            except BundleRefused:
+                error = float("inf")
+            table.append(Sensitivity(name, error))
         return table
 
     def _half(self, engine: EngineName) -> Candidate:
@@ -238,13 +245,22 @@ class Workshop:
         return self._made(engine, "fp16", lambda: serialize(self._exported.openvino, half=True))
 
     @cached_property
+    def _evened(self) -> tuple[Any, int]:
+        """The model, equalized where its channels lie far apart, and in how many places they did."""
+        return equalize(self._model, self._plain.observed)
+
+    @cached_property
     def _equalized(self) -> _Source | None:
-        model, rescaled = equalize(self._model, self._plain.observed)
+        model, rescaled = self._evened
         return _Source("equal", export(self.network, model), self.samples) if rescaled else None
 
     @cached_property
     def _tuned(self) -> _Source | None:
-        return None if self._tuner is None else _Source("tuned", export(self.network, self._tuner()), self.samples)
+        if self._tuner is None:
+            return None
+        # From where equalization left it: no tuning brings together channels that lie a thousandfold apart.
+        model, _ = self._evened
+        return _Source("tuned", export(self.network, self._tuner(model)), self.samples)
 
 
 class _Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from bonedge.edge.records import NOTICE
 
 from .evidence import Evidence
 from .gates import GATES, GateResult
+from .ladder import Sensitivity
 from .progress import verdict
 from .search import Judged, PairJudged
 from .trial import Answer
@@ -54,6 +56,7 @@ def passport_of(evidence: Evidence) -> dict[str, Any]:
         },
         "calibration": _set(evidence.calibration) | {"warnings": list(evidence.warnings)},
         "validation": _set(evidence.validation),
+        "repair": _set(evidence.repair) if evidence.repair else None,
         "machine": machine() | {"threads": request.threads},
         "tools": dict(evidence.tools),
         "gates": [{"name": g.name, "title": g.title, "limit": request.limits.get(g.name, g.limit)} for g in GATES],
@@ -64,7 +67,7 @@ def passport_of(evidence: Evidence) -> dict[str, Any]:
         "layers": {
             "signal_to_noise_db": {network: dict(table) for network, table in evidence.drift.items()},
             "error_alone": {
-                network: {engine: [asdict(row) for row in table] for engine, table in tables.items()}
+                network: {engine: [_alone(row) for row in table] for engine, table in tables.items()}
                 for network, tables in evidence.sensitivities.items()
             },
         },
@@ -144,6 +147,10 @@ def _set(cases: Any) -> dict[str, Any]:
         "sha256": cases.digest,
         "picture_sha256": sorted(case.fingerprint for case in cases.cases),
     }
+
+
+def _alone(row: Sensitivity) -> dict[str, Any]:
+    return {"layer": row.layer, "error": row.error if math.isfinite(row.error) else None}
 
 
 def _candidate(one: Judged) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -20,9 +20,16 @@ T = TypeVar("T")
 class Steps:
     """Tells of steps that take seconds to minutes."""
 
-    def __init__(self) -> None:
-        """Write to standard error as it is now; native code that is muffled later does not muffle this."""
-        self._console = Console(file=terminal(), highlight=False, soft_wrap=True)
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+
+    @classmethod
+    @contextmanager
+    def shown(cls) -> Iterator[Steps]:
+        """On standard error as it is now; native code that is muffled in the block does not muffle this."""
+        with terminal() as stream:
+            yield cls(stream)
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 
 @contextlib.contextmanager
@@ -61,11 +61,14 @@ def _ordinary(stream: TextIO, descriptor: int) -> bool:
         return False
 
 
-def terminal() -> TextIO:
+@contextlib.contextmanager
+def terminal() -> Iterator[TextIO]:
     """Standard error as it is now, through a descriptor of its own that `muffled` does not divert."""
     try:
-        return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding="utf-8", errors="replace")
+        descriptor = os.dup(sys.stderr.fileno())
     except (OSError, ValueError):
         # Replaced by something without a descriptor: a test's buffer, an embedding program.
-        stream: Any = sys.stderr
-        return stream  # type: ignore[no-any-return]
+        yield sys.stderr
+        return
+    with os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="replace") as stream:
+        yield stream

@@ -46,7 +46,11 @@ def main() -> None:
         created="2026-01-01T00:00:00+00:00",
         validation_count=given.validation_count,
     )
-    steps = Steps()
+    with Steps.shown() as steps:
+        _compare(request, given, steps)
+
+
+def _compare(request: Request, given: argparse.Namespace, steps: Steps) -> None:
     ready = set_up(request, steps)
     makers: dict[tuple[str, EngineName], Maker] = {
         ("TFLiteConverter, defaults", "tflite"): lambda network, inputs: (

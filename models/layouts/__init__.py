@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bonedge.calibration.phantom.command import INDEX
@@ -12,7 +13,7 @@ from bonedge.models.datasets import PhantomSet, SampleSet
 from . import btxrd, coco, dicom, plain
 from .labelled import Part
 
-__all__ = ["Part", "open_samples"]
+__all__ = ["Part", "layout_of", "open_samples"]
 
 _HINT = "give another, or make phantoms with `bonedge phantom --count 4000 --seed 1 --format png --output FOLDER`"
 _LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path, Part], SampleSet]], ...] = tuple(
@@ -35,14 +36,28 @@ def open_samples(folder: Path, part: Part = Part.TRAINING) -> SampleSet:
     Raises:
         InvalidConfiguration: there is no such folder, it has no known layout, or something in it is wrong.
     """
+    return layout_of(folder)(folder, part)
+
+
+def layout_of(folder: Path) -> Callable[[Path, Part], SampleSet]:
+    """What reads the folder; nothing has been read yet but its names.
+
+    Raises:
+        InvalidConfiguration: there is no such folder, or it has no known layout.
+    """
     if not folder.is_dir():
         raise InvalidConfiguration(f"{folder}: cannot be read, there is no such folder; {_HINT}")
     if (folder / INDEX).is_file():
-        return PhantomSet(folder)
+        return lambda phantoms, _: PhantomSet(phantoms)
     for recognise, read in _LAYOUTS:
         if recognise(folder):
-            return read(folder.resolve(), part)  # a fingerprint must not depend on where one stands
+            return partial(_resolved, read)
     raise InvalidConfiguration(
         f"{folder}: holds none of the known layouts: index.jsonl of `bonedge phantom`, BTXRD's dataset.xlsx, a COCO "
         f"annotation file, a folder named images, or DICOM files; {_HINT}"
     )
+
+
+def _resolved(read: Callable[[Path, Part], SampleSet], folder: Path, part: Part) -> SampleSet:
+    """A fingerprint must not depend on where one stands."""
+    return read(folder.resolve(), part)

@@ -66,4 +66,4 @@ def test_a_set_that_holds_pictures_back_calibrates_and_judges(tmp_path: Path) ->
     )
     assert {int(case.name.removesuffix(".png")) for case in calibration.cases} == set(range(21))
     assert {int(case.name.removesuffix(".png")) for case in validation.cases} == set(range(21, 30))
-    check_disjoint(calibration, validation, (), ())
+    check_disjoint(validation, {Purpose.CALIBRATION: calibration}, (), ())

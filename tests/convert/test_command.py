@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from bonedge.calibration.phantom.command import Order, make
 from bonedge.convert.gates import GATES
 from bonedge.edge.bundle import Bundle
+from bonedge.edge.cli import main
 from bonedge.edge.decode import decode_bytes
 from bonedge.edge.engines import ENGINES, load
 from bonedge.edge.pipeline import Pipeline
@@ -36,6 +38,20 @@ def bonedge(*arguments: object) -> subprocess.CompletedProcess[str]:
         timeout=550,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """`refused(*arguments)` -> exit code and standard error, in this process: TensorFlow takes seconds to load."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["bonedge", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert isinstance(left.value.code, int)
+        return left.value.code, capfd.readouterr().err
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +79,8 @@ def converted(
     sets = [part for purpose, folder in phantoms.items() for part in (f"--{purpose}", folder)]
     limits = [part for gate in GATES for part in ("--max-drop", f"{gate.name}=1")]
     # Not mixed: whether a tiny network's first layers are as fast in float is the machine's to say.
-    rung = ("--slowest", "int8")
-    done = bonedge("convert", pair_folder, "--output", output, *sets, *limits, *rung, "--cache", cache, "--json")
+    options = ("--slowest", "int8", "--repair", phantoms["calibration"], "--cache", cache, "--json")
+    done = bonedge("convert", pair_folder, "--output", output, *sets, *limits, *options)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1, "one document and nothing else"
     assert done.stderr, "progress"
@@ -79,6 +95,7 @@ def test_writes_a_bundle_with_both_formats_and_its_passport(converted: tuple[Pat
     assert {files.precision for files in bundle.manifest.networks} == {"int8"}
     assert bundle.manifest.training.phantom_seeds == (5,)
     assert json.loads(bundle.contents["passport.json"]) == document
+    assert document["repair"]["sha256"] == document["calibration"]["sha256"] != document["validation"]["sha256"]
     assert not list(output.parent.glob(".*")), "nothing temporary is left"
 
 
@@ -107,14 +124,18 @@ def test_a_folder_that_holds_something_else_is_refused_before_any_work(pair_fold
 
 
 def test_too_few_pictures_are_refused_before_minutes_are_spent(
-    pair_folder: Path, phantoms: dict[str, Path], tmp_path: Path, cache: Path
+    pair_folder: Path,
+    phantoms: dict[str, Path],
+    tmp_path: Path,
+    cache: Path,
+    refused: Callable[..., tuple[int, str]],
 ) -> None:
     """If it failed, twelve pictures would be taken for a proof, or a user would wait for what cannot pass."""
     sets = [part for purpose, folder in phantoms.items() for part in (f"--{purpose}", folder)]
-    done = bonedge("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", cache, *sets)
-    assert done.returncode == 5
-    assert "Exporting" not in done.stderr
-    message = done.stderr.splitlines()[-1]
+    code, said = refused("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", cache, *sets)
+    assert code == 5
+    assert "Exporting" not in said
+    message = said.splitlines()[-1]
     for word in ("nothing was converted", "holds 4 cases", "at least 200", "--validation"):
         assert word in message
     assert not list(tmp_path.iterdir())
@@ -149,22 +170,38 @@ def test_nothing_is_shipped_that_lost_too_much(
 
 
 @pytest.mark.parametrize(
-    ("calibration", "validation", "said"),
+    ("change", "said"),
     [
-        ("validation", "validation", "12 different calibration pictures are too few"),
-        ("calibration", "calibration", "are also in the calibration set"),
-        ("phantoms:x", "validation", "comes a seed"),
-        ("nowhere", "validation", "cannot be read"),
+        ({"calibration": "validation"}, "12 different calibration pictures are too few"),
+        ({"validation": "calibration"}, "are also in the calibration set"),
+        ({"repair": "validation"}, "are also in the repair set"),
     ],
 )
 def test_sets_that_prove_nothing_are_refused(
-    pair_folder: Path, phantoms: dict[str, Path], tmp_path: Path, calibration: str, validation: str, said: str
+    pair_folder: Path,
+    phantoms: dict[str, Path],
+    tmp_path: Path,
+    refused: Callable[..., tuple[int, str]],
+    change: dict[str, str],
+    said: str,
 ) -> None:
-    """If it failed, a model would be judged on what its ranges were fitted to, or fitted to next to nothing."""
-    done = bonedge(
-        *("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", tmp_path),
-        *("--calibration", phantoms.get(calibration, calibration), "--validation", phantoms[validation]),
-    )
-    assert done.returncode == 2, done.stderr
-    assert said in done.stderr.splitlines()[-1]
+    """If it failed, a model would be judged on what it was fitted to, or fitted to next to nothing."""
+    sets = phantoms | {purpose: phantoms[other] for purpose, other in change.items()}
+    given = [part for purpose, folder in sets.items() for part in (f"--{purpose}", folder)]
+    code, errors = refused("convert", pair_folder, "--output", tmp_path / "bundle", "--cache", tmp_path, *given)
+    assert code == 2, errors
+    assert said in errors.splitlines()[-1]
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("purpose", ["calibration", "validation", "repair"])
+@pytest.mark.parametrize(("where", "said"), [("phantoms:x", "comes a seed"), ("nowhere", "no such folder")])
+def test_a_mistyped_set_is_refused_before_any_work(
+    tmp_path: Path, refused: Callable[..., tuple[int, str]], purpose: str, where: str, said: str
+) -> None:
+    """If it failed, a typing error would be told after the models were loaded, or in the midst of the ladder."""
+    code, errors = refused("convert", tmp_path, "--output", tmp_path / "bundle", f"--{purpose}", where)
+    assert code == 2
+    (message,) = errors.splitlines()
+    assert message.startswith(f"bonedge: {where}")
+    assert said in message

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bonedge.convert.export import Exported
+from bonedge.convert.export import Exported, export
 from bonedge.convert.finished import Finished
 from bonedge.convert.ladder import Rung, Workshop
+from bonedge.edge.errors import BundleRefused
 from bonedge.edge.records import CLASSES, Label
+
+from .hostile import spread_channels
 
 pytestmark = [
     pytest.mark.full,
@@ -52,7 +56,7 @@ def test_a_tuned_network_may_keep_its_ends_in_float_too(
 ) -> None:
     """If it failed, tuning would be thrown away where it does not do alone what both do together."""
     model = networks["classifier"]
-    workshop = Workshop("classifier", model, biased, pictures("classifier", 8), 1, finished, lambda: model)
+    workshop = Workshop("classifier", model, biased, pictures("classifier", 8), 1, finished, lambda given: given)
     rungs = ([one.recipe for one in rung] for rung in workshop.climb("tflite", Rung.INT8, Rung.MIXED))
     # No further: the next rung is built from every layer alone in int8, in minutes.
     tuned = next(rung for rung in rungs if "int8-tuned" in rung)
@@ -60,6 +64,21 @@ def test_a_tuned_network_may_keep_its_ends_in_float_too(
         *("int8-tuned", "int8-tuned-mse", "int8-tuned-quantile"),
         *(one.replace("ends", "tuned-ends") for one in ENDS),
     ]
+
+
+def test_what_no_runtime_loads_is_left_to_the_judge(
+    networks: dict[str, Any], pictures: Callable[[str, int], list[Any]], tmp_path: Path
+) -> None:
+    """If it failed, one candidate that cannot be run would end a conversion that might have shipped another."""
+    # Scales so far apart that XNNPACK has no kernel for them.
+    model = spread_channels(networks["classifier"], 7, seed=12)
+    exported, samples = export("classifier", model), pictures("classifier", 8)
+    workshop = Workshop("classifier", model, exported, samples, 1, Finished.under(tmp_path, {}))
+    made = next(workshop.climb("tflite", Rung.INT8, Rung.INT8))
+    assert [one.recipe for one in made] == ["int8", "int8-mse", "int8-quantile"]
+    for one in made:
+        with pytest.raises(BundleRefused):
+            one.load(1)
 
 
 def test_what_scatters_leans_towards_malignant(workshop: Workshop) -> None:
