@@ -40,14 +40,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "more"),
     [
-        pytest.param(lambda model: spread_channels(model, 3, seed=11), id="channels 10^3 apart"),
-        pytest.param(lambda model: spread_channels(model, 5, seed=12), id="channels 10^5 apart"),
-        pytest.param(lambda model: add_outliers(model, 3000.0, seed=13), id="channels that nothing reads"),
+        pytest.param(lambda model: spread_channels(model, 3, seed=11), (), id="channels 10^3 apart"),
+        pytest.param(lambda model: spread_channels(model, 3, seed=11), ("--repair", "phantoms:19"), id="and repaired"),
+        pytest.param(lambda model: spread_channels(model, 5, seed=12), (), id="channels 10^5 apart"),
+        pytest.param(lambda model: add_outliers(model, 3000.0, seed=13), (), id="channels that nothing reads"),
     ],
 )
-def test_a_hostile_classifier_is_rescued_or_refused(change: Callable[[Any], Any], cache: Path, tmp_path: Path) -> None:
+def test_a_hostile_classifier_is_rescued_or_refused(
+    change: Callable[[Any], Any], more: tuple[str, ...], cache: Path, tmp_path: Path
+) -> None:
     """If it failed, a model that collapsed in eight bits would reach a workstation."""
     from bonedge.convert.quiet import frameworks
 
@@ -61,7 +64,7 @@ def test_a_hostile_classifier_is_rescued_or_refused(change: Callable[[Any], Any]
     script = "from bonedge.edge.cli import main; main()"
     # With fewer cases everything is refused before it is tried: not even an unchanged pair would pass.
     counts = ["--calibration-count", "100", "--validation-count", "600"]
-    options = ["--int8", "--format", "tflite", *counts, "--cache", cache, "--output", output, "--json"]
+    options = ["--int8", "--format", "tflite", *counts, "--cache", cache, "--output", output, *more, "--json"]
     done = subprocess.run(
         [sys.executable, "-c", script, "convert", models, *options],
         capture_output=True,
