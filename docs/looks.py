@@ -17,8 +17,8 @@ from bonedge.models.cache import OUT_OF_SCOPE, open_cache
 from bonedge.models.datasets import join
 from bonedge.models.layouts import open_samples
 from bonedge.models.metrics import dice
+from bonedge.models.networks import PREPROCESSING, load_keras
 from bonedge.models.regions import segment_all
-from bonedge.models.train import PREPROCESSING, load_keras
 
 _AS_IS, _MIRRORED, _UPSIDE_DOWN, _TURNED = (1, 1), (1, -1), (-1, 1), (-1, -1)
 _LOOKS = {

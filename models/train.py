@@ -3,14 +3,13 @@
 bonedge train segmenter  --data DATA --output RUN --seed 1
 bonedge train classifier --data DATA --output RUN --seed 1
 bonedge train operation  --data DATA --run RUN
+
+`bonedge train average` makes one pair of several that were trained on from one.
 """
 
 from __future__ import annotations
 
 import functools
-import os
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -24,9 +23,9 @@ from bonedge.edge.files import write_whole
 from bonedge.edge.manifest import Preprocessing, Training
 
 from .augmentation import GENTLE_CROP, WHOLE_PICTURE, Augmentation
+from .averaging import average
 from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
-from .checkpoint import save_model
 from .classifier import EVIDENCE, build_classifier, with_evidence
 from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join
 from .duplicates import check_apart
@@ -35,16 +34,12 @@ from .fitting import Loss, Schedule, Task, fit
 from .kernels import convolve_in_bfloat16
 from .layouts import open_samples
 from .losses import classification_loss, evidence_loss, family_loss, segmentation_loss
+from .networks import PREPROCESSING, load_keras, load_network, made_by, save_network, typed
 from .progress import progress_bar, say
-from .quiet import muffled
 from .regions import Regions, open_regions
 from .segmenter import CHANNELS, FAMILY, build_segmenter, trainable_view
 from .watching import classifier_figures, segmenter_figures
 
-PREPROCESSING = Preprocessing(
-    segmenter_side_px=320, classifier_channels="grey, lesion, bone", crop_minimum_fraction=0.2, crop_grid=16
-)
-"""Of the pair that is trained. A lesion of 0.15 of the long side fills half the width of a crop of three tenths."""
 _RANGE_PENALTY = 1e-5
 _GENTLE = 0.25
 """How much is left of the augmentation in the last epochs of those who ask for it.
@@ -63,6 +58,9 @@ _FILE = click.Path(path_type=Path)
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def command() -> None:
     """Train a pair of models: segmenter, then classifier, then operation."""
+
+
+command.add_command(average)
 
 
 def _shared(function: Callable[..., None]) -> Callable[..., None]:
@@ -181,7 +179,7 @@ def segmenter(
     if stop_after is None or stop_after >= len(sides):
         final = build_segmenter(p.segmenter_side_px)
         _copy_weights(trained, final, leave=(FAMILY,))
-        _save(final, run, "segmenter")
+        save_network(final, run, "segmenter")
 
 
 @command.command()
@@ -245,7 +243,7 @@ def classifier(
     if stop_after is None or stop_after >= len(sides):
         final = build_classifier(p.classifier_side_px)
         _copy_weights(trained, final, leave=(*EVIDENCE, FAMILY))
-        _save(final, run, "classifier")
+        save_network(final, run, "classifier")
 
 
 @command.command()
@@ -267,13 +265,20 @@ def classifier(
     type=_FOLDER,
     help="More data, of which nothing was trained on: the more there are, the closer the threshold; may be repeated.",
 )
-def operation(data: tuple[Path, ...], run: Path, earlier_seeds: tuple[int, ...], others: tuple[Path, ...]) -> None:
+@click.option(
+    "--turned",
+    is_flag=True,
+    help="The segmenter sees each picture twice, the second time turned by half: fewer errors, in another of its runs.",
+)
+def operation(
+    data: tuple[Path, ...], run: Path, earlier_seeds: tuple[int, ...], others: tuple[Path, ...], turned: bool
+) -> None:
     """Fit thresholds, temperature and abstention on the validation pictures; writes RUN/operation.json."""
     load_keras()
-    p = PREPROCESSING
-    pair = [_load(run, name) for name in ("segmenter", "classifier")]
+    p = PREPROCESSING.model_copy(update={"segmenter_turned": turned})
+    pair = [load_network(run, name) for name in ("segmenter", "classifier")]
     samples, cache = _open(data, run, p, others, earlier_seeds)
-    commands = [(run / f"{name}.command.txt").read_text().strip() for name in ("segmenter", "classifier")]
+    commands = [made_by(run, name) for name in ("segmenter", "classifier")]
     earlier = tuple(sorted({*earlier_seeds} - {*samples.phantom_seeds}))
     named = "".join(f" Began from weights trained on simulated radiographs of seed {seed}." for seed in earlier)
     training = Training(
@@ -346,55 +351,10 @@ def _open(
 
 
 def _regions(run: Path, cache: PictureCache, p: Preprocessing) -> Regions:
-    segmenter_model = _load(run, "segmenter")
+    segmenter_model = load_network(run, "segmenter")
     with progress_bar("segmenting pictures") as advance:
         return open_regions(run / _CACHE, run / "segmenter.keras", segmenter_model.predict_on_batch, cache, p, advance)
 
 
-def _load(run: Path, name: str) -> Any:
-    file = run / f"{name}.keras"
-    if not file.is_file():
-        raise InvalidConfiguration(f"{file}: there is no such file; run `bonedge train {name}` with this folder first")
-    sides = {"segmenter": PREPROCESSING.segmenter_side_px, "classifier": PREPROCESSING.classifier_side_px}
-    return load_for(file, sides[name])
-
-
-def load_for(file: Path, side: int) -> Any:
-    """The `keras.Model` in a file, which must take pictures of `side` pixels. Raises InvalidConfiguration."""
-    import keras
-
-    model = keras.models.load_model(file, compile=False)
-    if model.input_shape[1] != side:
-        raise InvalidConfiguration(
-            f"{file}: it is for {model.input_shape[1]} pixels, where pairs are now trained for {side}; train it on, "
-            f"with --weights {file} and another --output"
-        )
-    return model
-
-
-def _save(model: Any, run: Path, name: str) -> None:
-    """Write NAME.keras, without optimizer, and the command that made it."""
-    save_model(model, run / f"{name}.keras")
-    write_whole(run / f"{name}.command.txt", f"{typed()}\n".encode())
-    say(f"{run / name}.keras: {model.count_params():,} parameters")
-
-
-def typed() -> str:
-    """The command line that this process was started with."""
-    return shlex.join(["bonedge", *sys.argv[1:]])
-
-
 def _within(stop_after: int | None, epochs: int) -> int | None:
     return None if stop_after is None else min(stop_after, epochs)
-
-
-def load_keras() -> None:
-    """Import Keras, quietly: TensorFlow reports its build at start, which is no news to the user.
-
-    And with oneDNN, which TensorFlow by itself uses on processors with AVX-512 only: with AVX2, a step of the segmenter
-    took 450 ms without and 200 to 290 ms with it.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    with muffled():
-        import keras  # noqa: F401 - whichever backend it runs on is loaded with it

@@ -23,9 +23,9 @@ from bonedge.models.datasets import TRAINING_PICTURES, SampleSet
 from bonedge.models.duplicates import check_sets_apart
 from bonedge.models.kernels import convolve_in_bfloat16
 from bonedge.models.layouts import Part, open_samples
+from bonedge.models.networks import PREPROCESSING, load_for, load_keras, typed
 from bonedge.models.progress import progress_bar, say
 from bonedge.models.regions import open_regions
-from bonedge.models.train import PREPROCESSING, load_for, load_keras, typed
 
 from .examples import Examples
 from .protocol import FULL, REDUCED

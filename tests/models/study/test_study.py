@@ -150,7 +150,7 @@ def test_a_segmenter_that_knows_the_test_pictures_is_refused(
     """If it failed, the U-Net's regions would be better than they are on new pictures."""
     from bonedge.models.cache import open_cache
     from bonedge.models.datasets import PhantomSet
-    from bonedge.models.train import PREPROCESSING
+    from bonedge.models.networks import PREPROCESSING
 
     cache = open_cache(PhantomSet(sets["test"]), finished[0] / "test", PREPROCESSING, lambda done, of: None)
     shutil.copy(sets["segmenter"], tmp_path / "segmenter.keras")
