@@ -65,8 +65,14 @@ def save_network(model: Any, run: Path, name: str, before: Sequence[str] = ()) -
 
 
 def made_by(run: Path, name: str) -> str:
-    """The command that made a network of a run folder."""
-    return _command(run, name).read_text().strip()
+    """The command that made a network of a run folder. Raises InvalidConfiguration."""
+    try:
+        return _command(run, name).read_text("utf-8").strip()
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"{_command(run, name)}: cannot be read ({error.strerror}); `bonedge train {name}` writes there what it "
+            "was told, and the pair carries it: write how this network was trained, if by other means"
+        ) from error
 
 
 def typed() -> str:

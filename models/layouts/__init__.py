@@ -40,7 +40,7 @@ def open_samples(folder: Path, part: Part = Part.TRAINING) -> SampleSet:
 
 
 def layout_of(folder: Path) -> Callable[[Path, Part], SampleSet]:
-    """What reads the folder; nothing has been read yet but its names.
+    """What reads the folder, by what tells the layouts apart.
 
     Raises:
         InvalidConfiguration: there is no such folder, or it has no known layout.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,15 @@ def test_networks_of_different_kinds_have_no_mean() -> None:
 
     with pytest.raises(InvalidConfiguration, match="different layers"):
         averaged([build_segmenter(64), build_classifier(64)])
+
+
+def test_nobody_knows_how_a_network_was_trained(runs: list[Path], tmp_path: Path) -> None:
+    """If it failed, a bundle would carry half of its history, or a user be shown a Python error."""
+    unknown = shutil.copytree(runs[1], tmp_path / "unknown")
+    (unknown / "segmenter.command.txt").unlink()
+    done = average("--run", runs[0], "--run", unknown, "--output", tmp_path / "mean")
+    assert isinstance(done.exception, InvalidConfiguration)
+    assert "segmenter.command.txt: cannot be read" in str(done.exception)
 
 
 @pytest.mark.parametrize("times", [1, 2])
