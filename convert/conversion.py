@@ -32,7 +32,7 @@ from .report import REPORT, report_page
 from .search import Bench, Climb, Judged, PairJudged, choose_pair
 from .trained import TrainedPair
 from .trial import answers, keras_network, pipeline, remembering
-from .tuning import tune
+from .tuning import tuned_once
 
 CALIBRATION_SEED, VALIDATION_SEED = 910_001, 910_002
 """Of the phantoms that are simulated when no set is given; moved on when a training used them."""
@@ -257,6 +257,7 @@ def _workshops(
         return network_inputs(repair.cases, networks, trained.operation.preprocessing, trained.operation.decision)
 
     made = {}
+    finished = Finished.under(request.cache, identity)
     for network in NETWORKS:
         made[network] = Workshop(
             network,
@@ -264,11 +265,11 @@ def _workshops(
             exported[network],
             inputs.of(network),
             request.threads,
-            Finished.under(request.cache, identity),
-            None if repair is None else partial(_tuned, network, repairs, request.seed),
+            finished,
+            None if repair is None else partial(_tuned, network, repairs, finished, request.seed),
         )
     return made
 
 
-def _tuned(network: NetworkName, inputs: Callable[[], Inputs], seed: int, model: Any) -> Any:
-    return tune(model, inputs().of(network), seed=seed)
+def _tuned(network: NetworkName, inputs: Callable[[], Inputs], finished: Finished, seed: int, model: Any) -> Any:
+    return tuned_once(model, lambda: inputs().of(network), finished, f"{network}.tuned", seed=seed)

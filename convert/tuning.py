@@ -9,7 +9,8 @@ frozen. The tuned network goes through post-training quantization like any other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from bonedge.edge.records import Pixels
 
+from .finished import Finished
 from .quiet import frameworks, muffled
 
 STEPS = 300
@@ -83,6 +85,24 @@ def tune(model: Any, samples: Sequence[Pixels], *, seed: int, steps: int = STEPS
         for kernel, values in zip(kernels, exact, strict=True):
             kernel.assign(values)
         optimizer.apply(found, variables)
+    return student
+
+
+def tuned_once(model: Any, samples: Callable[[], Sequence[Pixels]], finished: Finished, name: str, *, seed: int) -> Any:
+    """What `tune` makes of `model`, kept under `name`: a conversion that is taken up again does not wait for it."""
+
+    def weights() -> tuple[bytes, ...]:
+        content = io.BytesIO()
+        np.savez(content, *tune(model, samples(), seed=seed).get_weights())
+        return (content.getvalue(),)
+
+    (content,) = finished.get(name, weights)
+    frameworks()
+    import keras
+
+    student = keras.models.clone_model(model)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        student.set_weights([arrays[f"arr_{number}"] for number in range(len(arrays.files))])
     return student
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,3 +76,28 @@ def test_tuning_brings_int8_closer_and_is_repeatable(networks: dict[str, Any], s
     again = tune(model, samples, seed=1, steps=40)
     assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(tuned.get_weights(), again.get_weights(), strict=True))
     assert error(tuned) < error(model)
+
+
+def test_what_was_tuned_is_not_tuned_again(
+    networks: dict[str, Any], samples: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it failed, a conversion that is taken up again would spend its minutes anew, or go on with another network."""
+    from bonedge.convert import tuning
+    from bonedge.convert.finished import Finished
+
+    steps: list[int] = []
+
+    def few(model: Any, samples: Any, *, seed: int) -> Any:
+        steps.append(seed)
+        return tune(model, samples, seed=seed, steps=2)
+
+    tune = tuning.tune
+    monkeypatch.setattr(tuning, "tune", few)
+    kept = Finished.under(tmp_path, {})
+    first, second = (
+        tuning.tuned_once(networks["segmenter"], lambda: samples, kept, "segmenter.tuned", seed=1) for _ in range(2)
+    )
+    assert steps == [1]
+    weights = networks["segmenter"].get_weights()
+    assert any(not np.array_equal(a, b) for a, b in zip(weights, first.get_weights(), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
