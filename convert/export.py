@@ -59,7 +59,8 @@ def export(name: str, model: Any) -> Exported:
 
     shape = (1, *(int(size) for size in model.input_shape[1:]))
     with muffled():
-        traced = trace(with_nearest(model), shape)
+        changed = with_nearest(model)  # by name: a traced graph does not keep the weights that it reads
+        traced = trace(changed, shape)
         constant = frozen(traced)
         lite = lite_converter(constant).convert()
         # It freezes by itself, and does not take what is frozen. By default its constants are the model's own memory.

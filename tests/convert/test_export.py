@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bonedge.convert import export as export_module
 from bonedge.convert.export import PARITY, Exported, _check_parity, export, parity, serialize
 from bonedge.convert.nearest import with_nearest
 from bonedge.edge.engines import openvino as openvino_engine
@@ -74,6 +76,25 @@ def test_the_way_up_is_nearest_neighbour(exported: dict[str, Exported]) -> None:
     assert "Tile" not in kinds
     modes = [n.get_attributes()["mode"] for n in graph.get_ordered_ops() if n.get_type_name() == "Interpolate"]
     assert modes.count("nearest") == 4
+
+
+def test_the_exported_copy_lives_as_long_as_it_is_read(
+    networks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it failed, a conversion would end whenever Python happened to tidy up between two steps."""
+
+    def tidied(step: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            gc.collect()
+            return step(*arguments, **options)
+
+        return run
+
+    import openvino
+
+    monkeypatch.setattr(export_module, "frozen", tidied(export_module.frozen))
+    monkeypatch.setattr(openvino, "convert_model", tidied(openvino.convert_model))
+    export("segmenter", networks["segmenter"])
 
 
 def test_one_resize_is_the_same_function_as_keras_chain() -> None:
