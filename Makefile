@@ -133,7 +133,7 @@ train: $(FULL)/.stamp
 	$(FULL)/bin/bonedge phantom --count $(TRAINING_COUNT) --seed $(TRAINING_SEED) --format png --output $(DATA)
 	$(FULL)/bin/bonedge train segmenter --data $(DATA) --seed $(TRAINING_SEED) --gentle 4 $(BFLOAT16) --output $(MODELS)
 	$(FULL)/bin/bonedge train classifier --data $(DATA) --seed $(TRAINING_SEED) --gentle 4 --output $(MODELS)
-	$(FULL)/bin/bonedge train operation --data $(DATA) --run $(MODELS)
+	$(FULL)/bin/bonedge train operation --data $(DATA) --run $(MODELS) --turned
 	$(FULL)/bin/bonedge convert $(MODELS) --int8 --output $(CONVERTED)
 	$(FULL)/bin/bonedge evaluate --bundle $(CONVERTED) --phantoms 600 --seed $(EVALUATION_SEED) --engine tflite --json \
 		> $(MODELS)/evaluation.json

@@ -22,7 +22,7 @@ from .hostile import add_outliers, spread_channels
 
 PLAIN = [f"classifier.tflite.{recipe}" for recipe in ("int8", "int8-mse", "int8-quantile")]
 COLLAPSED_DB = 15.0
-"""Signal to noise of plain int8's answers; the released classifier has 30.6."""
+"""Signal to noise of plain int8's answers; the fourteenth bundle's classifier has 30.6."""
 RELEASED = Path(__file__).parents[2] / "models" / "released"
 
 pytestmark = [
