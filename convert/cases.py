@@ -86,7 +86,7 @@ class Purpose(StrEnum):
 
 
 def check_findable(where: str) -> None:
-    """Refuse what names no set, in no time; what is in it, `open_set` says.
+    """Refuse what names no set, before anything takes minutes; what is in it, `open_set` says.
 
     Raises:
         InvalidConfiguration: there is no such folder, it has no known layout, or no seed follows `phantoms:`.

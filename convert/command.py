@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shlex
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +85,8 @@ def command(
     first = start or "int8"
     if _RUNGS.index(slowest) < _RUNGS.index(first):
         raise click.UsageError(f"--slowest {slowest} lies before the start, {first}")
+    from bonedge.models.networks import typed
+
     from .conversion import convert
     from .evidence import Request
     from .ladder import Rung
@@ -100,7 +100,7 @@ def command(
         limits=dict(limits),
         cache=cache or _user_cache(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=shlex.join(["bonedge", *sys.argv[1:]]),
+        command=typed(),
         **options,
     )
     with Steps.shown() as steps:

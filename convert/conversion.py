@@ -250,14 +250,14 @@ def _workshops(
         "recipes": RECIPES,
         "repair": str(repair and repair.digest),
     }
-
-    @functools.cache
-    def repairs() -> Inputs:
-        assert repair is not None
-        return network_inputs(repair.cases, networks, trained.operation.preprocessing, trained.operation.decision)
-
-    made = {}
     finished = Finished.under(request.cache, identity)
+    operation = trained.operation
+    # Segmented when a network is tuned, and then for both.
+    repairs = None
+    if repair is not None:
+        segment = partial(network_inputs, repair.cases, networks, operation.preprocessing, operation.decision)
+        repairs = functools.cache(segment)
+    made = {}
     for network in NETWORKS:
         made[network] = Workshop(
             network,
@@ -266,7 +266,7 @@ def _workshops(
             inputs.of(network),
             request.threads,
             finished,
-            None if repair is None else partial(_tuned, network, repairs, finished, request.seed),
+            None if repairs is None else partial(_tuned, network, repairs, finished, request.seed),
         )
     return made
 

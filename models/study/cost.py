@@ -37,29 +37,33 @@ def cost(model: Any) -> Cost:
     if keras.backend.backend() != "tensorflow":
         return Cost(model.count_params(), None, None)
     shape = (1, *(int(size) for size in model.input_shape[1:]))
-    network = in_tflite(model, shape)
+    graph = frozen(trace(model, shape))
+    network = _loaded(graph)
     picture = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     seconds = []
     for _ in range(_WARM_UP + _RUNS):
         begun = perf_counter()
         network.run(picture)
         seconds.append(perf_counter() - begun)
-    return Cost(model.count_params(), _operations(model, shape), 1000 * median(seconds[_WARM_UP:]))
+    return Cost(model.count_params(), _operations(graph), 1000 * median(seconds[_WARM_UP:]))
 
 
 def in_tflite(model: Any, shape: tuple[int, ...]) -> LoadedNetwork:
     """`model` in fp32 on one thread of TensorFlow Lite, for a single picture of `shape` "1 rows columns 3"."""
+    return _loaded(frozen(trace(model, shape)))
+
+
+def _loaded(graph: Any) -> LoadedNetwork:
     with muffled():
-        content = lite_converter(frozen(trace(model, shape))).convert()
+        content = lite_converter(graph).convert()
     return tflite.load("study.tflite", content, 1)
 
 
-def _operations(model: Any, shape: tuple[int, ...]) -> float:
+def _operations(graph: Any) -> float:
     import tensorflow as tf
 
     with muffled():
-        graph = frozen(trace(model, shape)).graph
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"
-        counted = tf.compat.v1.profiler.profile(graph, cmd="scope", options=options)
+        counted = tf.compat.v1.profiler.profile(graph.graph, cmd="scope", options=options)
     return float(counted.total_float_ops)
