@@ -75,7 +75,7 @@ def observe(model: bytes, samples: Sequence[Pixels]) -> Activations:
     """
     extremes: dict[str, Range] = {}
     histograms: dict[str, NDArray[np.int64]] = {}
-    interpreter = _keeping(model)
+    interpreter = keeping(model)
     for name, values in _flow(interpreter, samples):
         low, high = extremes.get(name, (np.inf, -np.inf))
         extremes[name] = min(low, float(values.min())), max(high, float(values.max()))
@@ -98,7 +98,7 @@ def signal_to_noise(reference: bytes, candidate: bytes, samples: Sequence[Pixels
     10 log10(sum x^2 / sum (x - x')^2) over all samples, for tensors that both hold under one name. Those that are
     equal to the last bit, as before the first rounding, are left out.
     """
-    before, after = _keeping(reference), _keeping(candidate)
+    before, after = keeping(reference), keeping(candidate)
     power: dict[str, float] = {}
     error: dict[str, float] = {}
     for sample in samples:
@@ -108,6 +108,22 @@ def signal_to_noise(reference: bytes, candidate: bytes, samples: Sequence[Pixels
                 power[name] = power.get(name, 0) + float(np.square(kept[name]).sum())
                 error[name] = error.get(name, 0) + float(np.square(kept[name] - values).sum())
     return {name: 10 * float(np.log10((power[name] + 1e-30) / error[name])) for name in power if error[name] > 0}
+
+
+def keeping(model: bytes) -> Any:
+    """A LiteRT interpreter, ready to run, that keeps every tensor, not the outputs alone."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    with muffled(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        interpreter = Interpreter(
+            model_content=model,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+            num_threads=2,
+        )
+        interpreter.allocate_tensors()
+    return interpreter
 
 
 def least_error(histogram: NDArray[np.int64], extremes: Range) -> Range:
@@ -150,22 +166,6 @@ def _widened(extremes: Range) -> Range:
 
 def _with_zero(extremes: Range) -> Range:
     return min(extremes[0], 0.0), max(extremes[1], 0.0)
-
-
-def _keeping(model: bytes) -> Any:
-    """An interpreter that keeps every tensor, not the outputs alone."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    with muffled(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        interpreter = Interpreter(
-            model_content=model,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            experimental_preserve_all_tensors=True,
-            num_threads=2,
-        )
-        interpreter.allocate_tensors()
-    return interpreter
 
 
 def _flow(interpreter: Any, samples: Sequence[Pixels]) -> Iterator[tuple[str, NDArray[Any]]]:

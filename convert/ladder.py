@@ -41,7 +41,7 @@ _MIXED = (2, 4, 8, 16, 32)
 """How many of the most sensitive layers are left in float, one rung after the other."""
 _CAUTION = 0.5
 """By how much of the scatter that rounding gives them a classifier's answers are moved towards malignant."""
-RECIPES = 10
+RECIPES = 11
 """Raised when a recipe gives other files under the same name: candidates that were kept are then not taken up."""
 
 

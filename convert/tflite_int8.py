@@ -15,8 +15,9 @@ from bonedge.edge.errors import GateFailed
 from bonedge.edge.records import Pixels
 from bonedge.models.tracing import lite_converter
 
-from .activations import Activations, Range
+from .activations import Activations, Range, keeping
 from .export import Exported
+from .halving import worth_halving
 from .quiet import frameworks, muffled
 
 _LARGEST_SHARE = 0.45
@@ -68,7 +69,9 @@ def half(exported: Exported) -> bytes:
 
 
 def with_ranges(exported: Exported, ranges: Mapping[str, Range], in_float: Collection[str] = ()) -> bytes:
-    """int8 with given activation ranges; the layers `in_float` keep fp32 weights and arithmetic.
+    """int8 with given activation ranges; the layers `in_float` compute in fp32, from weights stored in 16 bits.
+
+    Runtimes widen those when they load the file. Weights that 16 bits do not hold keep 32 (`halving.worth_halving`).
 
     Args:
         exported: the fp32 network.
@@ -77,7 +80,7 @@ def with_ranges(exported: Exported, ranges: Mapping[str, Range], in_float: Colle
     """
     frameworks()
     with muffled():
-        from ai_edge_quantizer import quantizer, recipe
+        from ai_edge_quantizer import qtyping, quantizer, recipe
 
         maker = quantizer.Quantizer(bytearray(exported.tflite))
         maker.load_quantization_recipe(recipe.static_wi8_ai8())
@@ -88,6 +91,14 @@ def with_ranges(exported: Exported, ranges: Mapping[str, Range], in_float: Colle
             maker.update_quantization_recipe(
                 f"^{re.escape(layer)};?$", "*", algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE
             )
+        for layer in _halvable(exported.tflite).intersection(in_float):
+            for kind in _WEIGHTED:
+                maker.add_weight_only_config(
+                    f"^{re.escape(layer)};?$",
+                    qtyping.TFLOperationName(_RENAMED.get(kind, kind)),
+                    num_bits=16,
+                    algorithm_key=quantizer.AlgorithmName.FLOAT_CASTING,
+                )
         statistics = {name: {"min": np.array(low), "max": np.array(high)} for name, (low, high) in ranges.items()}
         made = maker.quantize(statistics, enable_progress_bar=False, enable_progress_report=False).quantized_model
     return bytes(made)
@@ -104,4 +115,20 @@ def ends(activations: Activations, count: int) -> tuple[str, ...]:
     return names[: names.index(weighted[count])] + names[names.index(weighted[-1]) :]
 
 
+def _halvable(model: bytes) -> frozenset[str]:
+    """Layers, by the names of their outputs, whose weights 16 bits hold."""
+    interpreter = keeping(model)
+    names = {one["index"]: one["name"] for one in interpreter.get_tensor_details()}
+    return frozenset(
+        names[int(step["outputs"][0])]
+        for step in interpreter._get_ops_details()
+        if step["op_name"] in _WEIGHTED
+        and worth_halving(interpreter.get_tensor(int(step["inputs"][1])), _FILTERS.get(step["op_name"], 0))
+    )
+
+
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
+_FILTERS = {"DEPTHWISE_CONV_2D": 3}
+"""Axis of the weights along which filters lie, where it is not the first."""
+_RENAMED = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
+"""ai-edge-quantizer's name, where it has one of its own."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bonedge.convert.export import serialize
-from bonedge.convert.halving import with_weights_halved
+from bonedge.convert.halving import with_weights_halved, worth_halving
 
 pytestmark = pytest.mark.full
 openvino = pytest.importorskip("openvino")
@@ -80,3 +80,14 @@ def test_leaves_a_network_alone_in_which_nothing_is_quantized() -> None:
     """If it failed, fp32 would not be what was trained."""
     plain = network(drawn(), quantized=False)
     assert with_weights_halved(plain) is plain
+
+
+def test_one_filter_that_does_not_fit_is_enough() -> None:
+    """If it failed, a filter that a network's training left very small would be lost among large ones."""
+    weights = drawn()
+    assert worth_halving(weights)
+    weights[3] *= 1e-7
+    assert not worth_halving(weights)
+    assert worth_halving(weights.reshape(1, -1))  # all of them one filter
+    assert not worth_halving(np.moveaxis(weights, 0, 3), 3)
+    assert not worth_halving(weights[:, 0, 0, 0])

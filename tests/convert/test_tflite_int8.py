@@ -11,7 +11,7 @@ import pytest
 
 from bonedge.convert.activations import Estimator, observe
 from bonedge.convert.export import Exported
-from bonedge.convert.tflite_int8 import ends, post_training, with_ranges
+from bonedge.convert.tflite_int8 import ends, layers, post_training, with_ranges
 from bonedge.edge.engines import tflite as tflite_engine
 from bonedge.edge.errors import GateFailed
 
@@ -113,3 +113,38 @@ def test_the_ends_stay_in_float_with_all_between_their_layers(
     assert all("INT8" not in types for (_, types), ordinal in zip(steps, ordinals, strict=True) if ordinal not in inner)
     layers = [types for kind, types in steps if kind in weighted]
     assert [("FLOAT32" in types) for types in layers] == [True] * 7 + [False] * (len(layers) - 8) + [True]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stays_in_float_is_stored_in_16_bits(
+    exported: dict[str, Exported], pictures: Pictures, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it failed, layers left in float would take four times the bytes of the others, or answer otherwise."""
+    seen = observe(exported[name].tflite, pictures(name, 4))
+    ranges, in_float = seen.ranges(Estimator.MSE), layers(seen)
+    halved = with_ranges(exported[name], ranges, in_float)
+    monkeypatch.setattr("bonedge.convert.tflite_int8.worth_halving", lambda weights, axis: False)
+    whole = with_ranges(exported[name], ranges, in_float)
+    assert len(halved) < 0.6 * len(whole)
+    run, plain = (tflite_engine.load("x.tflite", model, 1).run for model in (halved, whole))
+    for picture in pictures(name, 2):
+        for given, wanted in zip(run(picture), plain(picture), strict=True):
+            np.testing.assert_allclose(given, wanted, atol=5e-3 * max(float(np.abs(wanted).max()), 1))
+
+
+def test_weights_that_16_bits_cannot_hold_keep_32(
+    exported: dict[str, Exported], pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it failed, a network whose channels were rescaled would lose the small ones or overflow."""
+    asked = []
+
+    def told(weights: Any, axis: int) -> bool:
+        asked.append(weights.shape[axis])
+        return False
+
+    monkeypatch.setattr("bonedge.convert.tflite_int8.worth_halving", told)
+    one = exported["classifier"]
+    seen = observe(one.tflite, pictures("classifier", 2))
+    made = with_ranges(one, seen.ranges(Estimator.MSE), layers(seen))
+    assert len(made) > 0.95 * len(one.tflite)
+    assert min(asked) == 3  # classes of the last layer: the filters, also of those that are depthwise
