@@ -101,11 +101,14 @@ def quantization_steps(model: bytes) -> dict[tuple[int, ...], float]:
 
     def weight_sum(index: int) -> float:
         """Largest sum of magnitudes over the output channels, which come first in a kernel."""
-        tensor = graph.tensors[index]
-        assert tensor.type == schema.TensorType.FLOAT32
+        tensor, kind, expected = graph.tensors[index], "float32", schema.TensorType.FLOAT32
+        if index in makers:  # stored in 16 bits, and widened when the file is loaded
+            tensor, kind, expected = graph.tensors[makers[index].inputs[0]], "float16", schema.TensorType.FLOAT16
+        assert tensor.type == expected
         buffer = made.buffers[tensor.buffer]
         stored = bytes(buffer.data) if buffer.data is not None else model[buffer.offset : buffer.offset + buffer.size]
-        return float(np.abs(np.frombuffer(stored, np.float32).reshape(tensor.shape[0], -1)).sum(axis=1).max())
+        kernel = np.frombuffer(stored, kind).astype(np.float32)
+        return float(np.abs(kernel.reshape(tensor.shape[0], -1)).sum(axis=1).max())
 
     def step(index: int) -> float:
         quantization = graph.tensors[index].quantization
