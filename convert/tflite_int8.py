@@ -87,15 +87,14 @@ def with_ranges(exported: Exported, ranges: Mapping[str, Range], in_float: Colle
         # float32 at both ends: a first layer in float would be shown a rounded picture.
         for end in ("INPUT", "OUTPUT"):
             maker.update_quantization_recipe(".*", end, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE)
+        halvable = _halvable(exported.tflite) if in_float else {}
         for layer in in_float:
-            maker.update_quantization_recipe(
-                f"^{re.escape(layer)};?$", "*", algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE
-            )
-        for layer in _halvable(exported.tflite).intersection(in_float):
-            for kind in _WEIGHTED:
+            only = f"^{re.escape(layer)};?$"
+            maker.update_quantization_recipe(only, "*", algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE)
+            if layer in halvable:
                 maker.add_weight_only_config(
-                    f"^{re.escape(layer)};?$",
-                    qtyping.TFLOperationName(_RENAMED.get(kind, kind)),
+                    only,
+                    qtyping.TFLOperationName(halvable[layer]),
                     num_bits=16,
                     algorithm_key=quantizer.AlgorithmName.FLOAT_CASTING,
                 )
@@ -115,16 +114,16 @@ def ends(activations: Activations, count: int) -> tuple[str, ...]:
     return names[: names.index(weighted[count])] + names[names.index(weighted[-1]) :]
 
 
-def _halvable(model: bytes) -> frozenset[str]:
-    """Layers, by the names of their outputs, whose weights 16 bits hold."""
+def _halvable(model: bytes) -> dict[str, str]:
+    """Layers whose weights 16 bits hold, by the names of their outputs, and what ai-edge-quantizer calls their kind."""
     interpreter = keeping(model)
     names = {one["index"]: one["name"] for one in interpreter.get_tensor_details()}
-    return frozenset(
-        names[int(step["outputs"][0])]
-        for step in interpreter._get_ops_details()
-        if step["op_name"] in _WEIGHTED
-        and worth_halving(interpreter.get_tensor(int(step["inputs"][1])), _FILTERS.get(step["op_name"], 0))
-    )
+    found = {}
+    for step in interpreter._get_ops_details():
+        kind = step["op_name"]
+        if kind in _WEIGHTED and worth_halving(interpreter.get_tensor(int(step["inputs"][1])), _FILTERS.get(kind, 0)):
+            found[names[int(step["outputs"][0])]] = _RENAMED.get(kind, kind)
+    return found
 
 
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})

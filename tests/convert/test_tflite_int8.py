@@ -111,8 +111,8 @@ def test_the_ends_stay_in_float_with_all_between_their_layers(
     ordinals = np.cumsum([kind in weighted for kind, _ in steps])
     inner = range(7, ordinals[-1])
     assert all("INT8" not in types for (_, types), ordinal in zip(steps, ordinals, strict=True) if ordinal not in inner)
-    layers = [types for kind, types in steps if kind in weighted]
-    assert [("FLOAT32" in types) for types in layers] == [True] * 7 + [False] * (len(layers) - 8) + [True]
+    inputs = [types for kind, types in steps if kind in weighted]
+    assert [("FLOAT32" in types) for types in inputs] == [True] * 7 + [False] * (len(inputs) - 8) + [True]
 
 
 @pytest.mark.parametrize("name", NAMES)
