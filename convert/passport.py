@@ -104,7 +104,8 @@ def why(one: PairJudged, evidence: Evidence) -> str:
     out = [j for j in evidence.judged if j.candidate.engine == engine and not j.passed and not j.spared]
     text = f"The fastest pair that passed all {len(one.gates)} gates end to end."
     if out:
-        text += f" {len(out)} candidates were out by themselves."
+        alone = "candidate was out by itself" if len(out) == 1 else "candidates were out by themselves"
+        text += f" {len(out)} {alone}."
     if failed:
         text += f" Before it failed: {'; '.join(f'{pair.name} ({verdict(pair)})' for pair in failed)}."
     return text

@@ -16,13 +16,17 @@ from .trial import Answer
 
 _PASSED, _OUT, _FP32 = "#1b7f4b", "#b3402e", "#4a5568"
 _MARKERS = {"tflite": "o", "openvino": "s"}
+_TRIES = 500
+"""Rounds in which names of candidates are moved apart."""
 _FIGURES = {"segmenter": ("dice_median", "median lesion Dice"), "classifier": ("macro_f1", "macro-F1")}
 
 
 def latency_against_accuracy(judged: Sequence[Judged]) -> bytes:
     """Every candidate: milliseconds against what it achieves on the validation set."""
     figure, panels = plot_panels(2, (9.6, 3.9))
+    names: list[list[Any]] = []
     for axes, network in zip(panels, NETWORKS, strict=True):
+        names.append([])
         gate, label = _FIGURES[network]
         for one in judged:
             value = next((g.candidate for g in one.gates if g.name == gate), None)
@@ -30,9 +34,7 @@ def latency_against_accuracy(judged: Sequence[Judged]) -> bytes:
                 continue
             colour = _FP32 if one.candidate.recipe == "fp32" else _PASSED if one.passed else _OUT
             axes.plot(one.latency.p50, value, _MARKERS[one.candidate.engine], color=colour, alpha=0.85, markersize=7)
-            axes.annotate(
-                one.candidate.recipe, (one.latency.p50, value), (5, 4), textcoords="offset points", fontsize=7
-            )
+            names[-1].append(axes.text(one.latency.p50, value, one.candidate.recipe, fontsize=7))
         for engine, style in (("tflite", "--"), ("openvino", ":")):
             races = [
                 o.fp32.p50 for o in judged if o.fp32 and (o.candidate.network, o.candidate.engine) == (network, engine)
@@ -49,13 +51,30 @@ def latency_against_accuracy(judged: Sequence[Judged]) -> bytes:
         axes.margins(y=0.2)
         axes.ticklabel_format(axis="y", useOffset=False)
     for name, marker in _MARKERS.items():
-        panels[0].plot([], [], marker, color="#888", label=name)
+        panels[1].plot([], [], marker, color="#888", label=name)
     for text, colour in (("passed", _PASSED), ("out", _OUT)):
-        panels[0].plot([], [], "D", color=colour, label=text, markersize=5)
+        panels[1].plot([], [], "D", color=colour, label=text, markersize=5)
     for text, style in (("fp32, tflite", "--"), ("fp32, openvino", ":")):
-        panels[0].plot([], [], color=_FP32, label=text, linestyle=style, linewidth=1)
-    panels[0].legend(fontsize=7, loc="lower right", frameon=False)
+        panels[1].plot([], [], color=_FP32, label=text, linestyle=style, linewidth=1)
+    panels[1].legend(fontsize=7, loc="lower left", frameon=False)
+    move_apart(figure, names)
     return as_svg(figure)
+
+
+def move_apart(figure: Any, names: Sequence[Sequence[Any]]) -> None:
+    """Let names of neighbouring points be read; a line leads from one that moved far to its point.
+
+    Args:
+        figure: matplotlib.figure.Figure, complete but for this.
+        names: matplotlib.text.Text, by the panel that they are in.
+    """
+    from adjustText import adjust_text
+
+    figure.draw_without_rendering()  # before, the panels are not where they will be
+    for texts in filter(None, names):
+        # Not a limit in seconds: a slower machine would draw another page.
+        lines = {"arrowstyle": "-", "color": "#888", "linewidth": 0.5}
+        adjust_text(texts, ax=texts[0].axes, iter_lim=_TRIES, arrowprops=lines)
 
 
 def drift(tables: Mapping[NetworkName, Mapping[str, float]]) -> bytes:

@@ -14,7 +14,7 @@ from bonedge.edge.records import Pixels
 from .candidates import Candidate, NetworkName
 from .cases import Case
 from .gates import GateResult, judge_gates
-from .trial import Answer, Fidelity, Latency, answers, fidelity, pipeline, race
+from .trial import Answer, Fidelity, Latency, answer, fidelity, pipeline, race
 
 _ALIKE = 1.05
 """Candidates within this factor of the fastest are as fast, and within it of the smallest of those as small: then the
@@ -139,7 +139,8 @@ class Bench:
 
     def answers(self, segmenter: LoadedNetwork, classifier: LoadedNetwork) -> list[Answer]:
         """Of two loaded networks, case by case."""
-        return answers(pipeline(self.frame, segmenter, classifier), self.cases, self.frame.manifest.preprocessing)
+        run = pipeline(self.frame, segmenter, classifier)
+        return [answer(run, self.frame.manifest.preprocessing, case) for case in self.cases]
 
     def _gates(self, given: Sequence[Answer], only: Sequence[str] | None) -> tuple[GateResult, ...]:
         before, after = ([one.outcome for one in side] for side in (self.reference, given))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -78,9 +78,9 @@ def pipeline(frame: Bundle, segmenter: LoadedNetwork, classifier: LoadedNetwork)
     return Pipeline(frame, networks)
 
 
-def answers(run: Pipeline, cases: Iterable[Case], p: Preprocessing) -> list[Answer]:
-    """What the pipeline says about each case, in order."""
-    return [Answer.of(case, run.read(case.source, case.prepared(p))) for case in cases]
+def answer(run: Pipeline, p: Preprocessing, case: Case) -> Answer:
+    """What the pipeline says about a case. May be asked from several threads."""
+    return Answer.of(case, run.read(case.source, case.prepared(p)))
 
 
 def keras_network(model: Any) -> LoadedNetwork:

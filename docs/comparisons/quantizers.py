@@ -21,7 +21,7 @@ from bonedge.convert.progress import Steps
 from bonedge.convert.quiet import muffled
 from bonedge.convert.search import Judged, PairJudged, choose_pair
 from bonedge.convert.tflite_int8 import post_training
-from bonedge.convert.trial import Latency, answers, pipeline
+from bonedge.convert.trial import Latency, answer, pipeline
 from bonedge.edge.engines.networks import LoadedNetwork
 from bonedge.edge.manifest import EngineName
 from bonedge.edge.records import Pixels
@@ -128,7 +128,7 @@ def _controlled(
         loaded = LoadedNetwork(tuple(compiled.inputs[0].shape), shapes, run)
         both = {**bench.companions, network: loaded}
         workstation = pipeline(bench.frame, both["segmenter"], both["classifier"])
-        outcomes = [one.outcome for one in answers(workstation, seen, bench.frame.manifest.preprocessing)]
+        outcomes = [answer(workstation, bench.frame.manifest.preprocessing, case).outcome for case in seen]
         if network == "segmenter":
             return float(np.median([one.dice for one in outcomes if one.dice is not None]))
         return float(np.mean([one.truth is one.verdict for one in outcomes]))
