@@ -28,7 +28,7 @@ from .metrics import (
     three_class,
     wilson,
 )
-from .scores import SPECIFICITY, expected_calibration_error, roc_area, sensitivity_at
+from .scores import SPECIFICITY, calibration_error_by_chance, expected_calibration_error, roc_area, sensitivity_at
 
 _RESAMPLING_ENTROPY = 0xE7A1
 _SENSITIVITY = f"sensitivity_at_{100 * SPECIFICITY:.0f}_specificity"
@@ -181,17 +181,22 @@ def risk_coverage(outcomes: Sequence[Outcome], threshold: float) -> list[Coverag
 
 
 def _ranking(outcomes: Sequence[Outcome], seed: int) -> dict[str, Estimate]:
-    """Area under the ROC curve of tumour against normal, recall at a set specificity, expected calibration error."""
+    """Area under the ROC curve of tumour against normal, recall at a set specificity, expected calibration error.
+
+    The latter also as so few pictures would show it if the probabilities were right.
+    """
     truths = np.array([CLASSES.index(outcome.truth) for outcome in outcomes], np.int64)
     tumour = truths > 0
     if not tumour.any() or tumour.all():
-        return dict.fromkeys(("auc", _SENSITIVITY, "calibration_error"), NOTHING)
+        return dict.fromkeys(("auc", _SENSITIVITY, "calibration_error", "calibration_error_by_chance"), NOTHING)
     probabilities = np.array([[outcome.probabilities[label] for label in CLASSES] for outcome in outcomes], np.float64)
     scores, weights = 1 - probabilities[:, 0], resample(truths, seed)
+    by_chance = calibration_error_by_chance(probabilities, seed)
     return {
         "auc": _estimate(roc_area(scores, tumour, weights)),
         _SENSITIVITY: _estimate(sensitivity_at(SPECIFICITY, scores, tumour, weights)),
         "calibration_error": _estimate(expected_calibration_error(probabilities, truths, weights)),
+        "calibration_error_by_chance": interval(float(by_chance.mean()), by_chance),
     }
 
 

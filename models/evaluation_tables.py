@@ -12,7 +12,13 @@ from .metrics import VERDICTS, Estimate
 
 _TABLE_WIDTH = 110
 _WORST = 8
-_TITLES = {"auc": "AUC", "f1": "F1", "macro_f1": "macro-F1", "sensitivity_at_90_specificity": "sens. at 90 % spec."}
+_TITLES = {
+    "auc": "AUC",
+    "calibration_error_by_chance": "cal. error, perfect model",
+    "f1": "F1",
+    "macro_f1": "macro-F1",
+    "sensitivity_at_90_specificity": "sens. at 90 % spec.",
+}
 
 
 def print_tables(document: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ SPECIFICITY = 0.9
 """At which the sensitivity to tumours is given."""
 _BINS = 15
 """Of the calibration error: the number of Guo et al., 2017."""
+_DRAWS = 500
+"""Of truths, for the calibration error by chance."""
 
 Figures = NDArray[np.float64]
 """float64 "resamples"."""
@@ -50,3 +52,21 @@ def expected_calibration_error(
     bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
     gaps = np.eye(_BINS)[bins] * (confidence - (top == truths))[:, None]
     return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1), np.float64)
+
+
+def calibration_error_by_chance(probabilities: NDArray[np.float64], seed: int) -> Figures:
+    """The error that so few cases show though every probability means what it says; float64 "draws".
+
+    Truths are drawn from the probabilities themselves (consistency resampling: Brocker and Smith, Weather and
+    Forecasting 22, 2007). Bins count every gap as a loss, so that a perfect model's error is not 0 but falls with the
+    number of cases.
+
+    Args:
+        probabilities: float64 "n classes".
+        seed: of the draws.
+    """
+    rng = np.random.default_rng((0xCA1B, seed))
+    reached = np.cumsum(probabilities, axis=1)[:, :-1]
+    truths = (rng.random((_DRAWS, len(probabilities), 1)) > reached).sum(axis=2)
+    everyone = np.ones((1, len(probabilities)))
+    return np.concatenate([expected_calibration_error(probabilities, drawn, everyone) for drawn in truths])

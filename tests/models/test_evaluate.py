@@ -23,7 +23,7 @@ COUNT, SEED = 9, 424242
 _FIGURES = {
     "binary": {"accuracy", "precision", "recall", "f1"},
     "three_class": {"macro_f1", "malignant_sensitivity"},
-    "ranking": {"auc", "sensitivity_at_90_specificity", "calibration_error"},
+    "ranking": {"auc", "sensitivity_at_90_specificity", "calibration_error", "calibration_error_by_chance"},
     "segmentation": {"dice_median", "dice_p10"},
 }
 
