@@ -221,11 +221,12 @@ class Workshop:
 
     @property
     def _compared(self) -> Sequence[Pixels]:
+        """The calibration inputs on which candidates are compared with fp32, and levelled."""
         return self.samples[: _COMPARED[self.network]]
 
     @cached_property
     def _wanted(self) -> list[list[Pixels]]:
-        """What fp32 says about them."""
+        """What fp32 says about these."""
         return _outputs(self.reference("tflite").load(self._threads), self._compared)
 
     def _partly(self, engine: EngineName, source: _Source, in_float: Sequence[str]) -> tuple[bytes, ...]:
@@ -330,6 +331,6 @@ def _relative_error(wanted: Sequence[Sequence[Pixels]], found: Sequence[Sequence
     errors = []
     for a, b in zip(zip(*wanted, strict=True), zip(*found, strict=True), strict=True):
         before, after = np.stack(a), np.stack(b)
-        error = np.sqrt(np.mean(np.square(before - after), dtype=np.float64))
+        error = np.sqrt(np.mean(np.square(before - after, dtype=np.float64)))
         errors.append(float(error / (before.std(dtype=np.float64) + 1e-12)))
     return float(np.mean(errors))

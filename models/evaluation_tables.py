@@ -14,7 +14,7 @@ _TABLE_WIDTH = 110
 _WORST = 8
 _TITLES = {
     "auc": "AUC",
-    "calibration_error_by_chance": "cal. error, perfect model",
+    "calibration_error_by_chance": "cal. err. by chance",
     "f1": "F1",
     "macro_f1": "macro-F1",
     "sensitivity_at_90_specificity": "sens. at 90 % spec.",
