@@ -143,13 +143,15 @@ def _results(evaluation: Mapping[str, Any]) -> list[str]:
     verdicts = list(next(iter(evaluation["confusion"].values())))
     confusion = [_row(truth, *map(str, row.values())) for truth, row in evaluation["confusion"].items()]
     coverage = [_row(f"{100 * one['coverage']:.0f}", shown(one["risk"])) for one in evaluation["risk_coverage"]]
-    count, seed = evaluation["phantoms"], evaluation["seed"]
+    count, seed, regions = evaluation["phantoms"], evaluation["seed"], evaluation["regions"]
+    asked = "".join(f" --region {region}" for region in regions)
     return [
         f"{count} phantoms of generation {evaluation['generation']}, seed {seed}, which nothing was trained or tuned "
-        "on: normal, benign and malignant in equal parts, and so the difficulties. To abstain counts as wrong. "
+        "on: normal, benign and malignant in equal parts, and so the difficulties"
+        f"{', and so ' + _listed(regions) if regions else ''}. To abstain counts as wrong. "
         f"Per cent, 95 % intervals; {engine['name']} in {engine['precision']}:",
         "",
-        f"    bonedge evaluate --phantoms {count} --seed {seed} --engine {engine['name']}",
+        f"    bonedge evaluate --phantoms {count} --seed {seed}{asked} --engine {engine['name']}",
         "",
         *_table(["", *parts], rows),
         "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from bonedge.calibration.phantom.command import region_option
 from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
 from bonedge.calibration.phantom.generate import GENERATION, generate
-from bonedge.calibration.phantom.records import Regime
+from bonedge.calibration.phantom.records import Regime, Region
 from bonedge.calibration.production import produce
 from bonedge.edge.bundle import open_bundle
 from bonedge.edge.decode import decode_bytes
@@ -59,6 +60,7 @@ class Sample:
 @click.command("evaluate")
 @click.option("--phantoms", type=click.IntRange(9), default=600, show_default=True, help="How many pictures.")
 @click.option("--seed", type=click.IntRange(0), required=True, help="Of the phantoms; not one of the training's.")
+@region_option
 @click.option("--bundle", "folder", type=click.Path(path_type=Path), help="Model bundle.  [default: bonedge's own]")
 @click.option("--key", type=click.Path(path_type=Path), help="Public key that must have signed the bundle.")
 @click.option("--minimum-version", metavar="V", help="Refuse an older bundle.")
@@ -72,6 +74,7 @@ class Sample:
 def command(
     phantoms: int,
     seed: int,
+    regions: tuple[str, ...],
     folder: Path | None,
     key: Path | None,
     minimum_version: str | None,
@@ -85,11 +88,12 @@ def command(
 ) -> None:
     """Measure a bundle on simulated radiographs whose truth is known.
 
-    Normal, benign and malignant in equal parts, overt, typical and subtle alike, each encoded as DICOM, decoded and
-    examined as `bonedge predict` does. To abstain counts as wrong. Every figure has a 95 % confidence interval. What
-    is measured on phantoms proves the machinery, not medicine.
+    Normal, benign and malignant in equal parts, overt, typical and subtle alike, and so the parts of the body that
+    --region names. Each is encoded as DICOM, decoded and examined as `bonedge predict` does. To abstain counts as
+    wrong. Every figure has a 95 % confidence interval. What is measured on phantoms proves the machinery, not medicine.
     """
-    other = None if compare is None else read_verdicts(compare, seed)
+    asked = tuple(map(Region, regions))
+    other = None if compare is None else read_verdicts(compare, seed, asked)
     trust = Trust(key, minimum_version)
     bundle = open_bundle(folder, trust)
     if seed in bundle.manifest.training.phantom_seeds:
@@ -98,7 +102,7 @@ def command(
             "results on it would flatter: take another --seed"
         )
     networks = load(bundle, engine=engine, device=device, threads=threads)
-    outcomes = examine(Pipeline(bundle, networks), seed, phantoms, jobs)
+    outcomes = examine(Pipeline(bundle, networks), seed, phantoms, jobs, asked)
     document: dict[str, Any] = {
         "notice": NOTICE,
         "bundle": {
@@ -111,6 +115,7 @@ def command(
         "generation": GENERATION,
         "seed": seed,
         "phantoms": phantoms,
+        "regions": regions,
         **summarise(outcomes, seed),
         "regimes": {
             regime.value: summarise([outcome for outcome in outcomes if outcome.regime is regime], seed)
@@ -129,16 +134,19 @@ def command(
         print_tables(document)
 
 
-def examine(pipeline: Pipeline, seed: int, count: int, jobs: int | None = None) -> list[Outcome]:
-    """The pipeline's verdicts on phantoms 0..count-1 of `seed`, classes and regimes in turn."""
+def examine(
+    pipeline: Pipeline, seed: int, count: int, jobs: int | None = None, regions: Sequence[Region] = ()
+) -> list[Outcome]:
+    """The pipeline's verdicts on phantoms 0..count-1 of `seed`; classes, regimes and `regions`, if any, in turn."""
     outcomes = []
-    for sample in produce(partial(simulate, seed), count, jobs=jobs, title="Evaluating"):
+    for sample in produce(partial(simulate, seed, regions=regions), count, jobs=jobs, title="Evaluating"):
         examination = pipeline.examine(decode_bytes(sample.content))
         truth = sample.lesion_mask
         outcomes.append(
             Outcome(
                 generation=GENERATION,
                 seed=seed,
+                regions=tuple(region.value for region in regions),
                 index=sample.index,
                 truth=sample.truth,
                 regime=sample.regime,
@@ -153,15 +161,16 @@ def examine(pipeline: Pipeline, seed: int, count: int, jobs: int | None = None) 
     return outcomes
 
 
-def simulate(seed: int, index: int) -> Sample:
-    """Phantom `index` of an evaluation set: its class and regime follow from the index."""
-    label = CLASSES[index % len(CLASSES)]
-    regime = tuple(Regime)[index // len(CLASSES) % len(Regime)]
-    phantom = generate(seed, index, label=label, regime=regime)
+def simulate(seed: int, index: int, regions: Sequence[Region] = ()) -> Sample:
+    """Phantom `index` of an evaluation set: class, regime, and which of `regions`, follow from the index."""
+    turn, label = divmod(index, len(CLASSES))
+    turn, regime = divmod(turn, len(Regime))
+    region = regions[turn % len(regions)] if regions else None
+    phantom = generate(seed, index, label=CLASSES[label], regime=tuple(Regime)[regime], region=region)
     return Sample(
         index=index,
-        truth=label,
-        regime=regime,
+        truth=phantom.label,
+        regime=phantom.regime,
         region=phantom.region.value,
         family=phantom.family,
         signs=phantom.semiology | phantom.rendering,
@@ -184,7 +193,7 @@ def agreement(outcomes: Iterable[Outcome], other: dict[int, Label]) -> dict[str,
     return {"phantoms": len(same), "agreement": asdict(wilson(sum(same), len(same)))}
 
 
-def read_verdicts(path: Path, seed: int) -> dict[int, Label]:
+def read_verdicts(path: Path, seed: int, regions: Sequence[Region] = ()) -> dict[int, Label]:
     """The verdicts by index in a file that `--verdicts` wrote.
 
     Raises:
@@ -193,13 +202,14 @@ def read_verdicts(path: Path, seed: int) -> dict[int, Label]:
     try:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         found = {int(line["index"]): Label(line["verdict"]) for line in lines}
-        simulated = {(line["generation"], line["seed"]) for line in lines}
+        simulated = {(line["generation"], line["seed"], *line["regions"]) for line in lines}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidConfiguration(f"{path}: is not a file that --verdicts wrote; give another --compare") from error
-    if simulated != {(GENERATION, seed)}:
+    if simulated != {(GENERATION, seed, *regions)}:
+        of = f" of {' and '.join(regions)}" if regions else ""
         raise InvalidConfiguration(
-            f"{path}: holds verdicts on other phantoms than generation {GENERATION}, seed {seed}; "
-            "evaluate both on one seed with one version of bonedge"
+            f"{path}: holds verdicts on other phantoms than generation {GENERATION}, seed {seed}{of}; "
+            "evaluate both on one seed, with the same --region and one version of bonedge"
         )
     return found
 

@@ -44,6 +44,8 @@ class Outcome:
     generation: int
     """Of the simulator."""
     seed: int
+    regions: tuple[str, ...]
+    """The parts of the body that were asked for; none: chance decided. With the three numbers, which picture it is."""
     index: int
     truth: Label
     regime: Regime

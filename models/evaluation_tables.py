@@ -31,7 +31,8 @@ def print_tables(document: dict[str, Any]) -> None:
     table = Table(
         box=box.SIMPLE_HEAD,
         title=f"{bundle['name']} {bundle['version']} ({engine['name']} {engine['precision']} on {engine['device']}), "
-        f"{document['phantoms']} phantoms of seed {document['seed']}",
+        f"{document['phantoms']} phantoms of seed {document['seed']}"
+        + (f", of {', '.join(document['regions'])}" if document["regions"] else ""),
     )
     parts, figures = figures_by_part(document)
     table.add_column("% (95 % interval)", no_wrap=True)

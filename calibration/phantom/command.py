@@ -48,6 +48,13 @@ class Order:
     """Taken in turn, in place of labels; empty leaves it to chance."""
 
 
+region_option = click.option(
+    "--region", "regions", multiple=True,
+    type=click.Choice([region.value for region in Region if region is not Region.NON_LIMB]),
+    help="Only these parts of the body, in turn.  [default: knee, leg, ankle, forearm: what the released models know]",
+)  # fmt: skip
+
+
 @click.command("phantom")
 @click.option("--count", type=click.IntRange(1, 1_000_000), required=True, help="How many pictures.")
 @click.option("--seed", type=click.IntRange(0), required=True, help="The same seed gives the same files, bit for bit.")
@@ -65,11 +72,7 @@ class Order:
     "--regime", "regimes", multiple=True, type=click.Choice([regime.value for regime in Regime]),
     help="Only these difficulties, in turn.  [default: all]",
 )  # fmt: skip
-@click.option(
-    "--region", "regions", multiple=True,
-    type=click.Choice([region.value for region in Region if region is not Region.NON_LIMB]),
-    help="Only these parts of the body, in turn.  [default: knee, leg, ankle, forearm: what the released models know]",
-)  # fmt: skip
+@region_option
 @click.option(
     "--finding", "findings", multiple=True, type=click.Choice(tuple(FINDINGS)), metavar="NAME",
     help="Only these, in turn, such as 'bone island' or 'osteosarcoma', in place of --label.  [default: by chance]",

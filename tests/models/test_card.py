@@ -32,7 +32,9 @@ def bonedge() -> Run:
 @pytest.fixture(scope="module")
 def evaluation(bonedge: Run, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("evaluation") / "evaluation.json"
-    done = bonedge("evaluate", "--bundle", tiny_bundle, "--phantoms", 9, "--seed", 31, "--jobs", 1, "--json")
+    done = bonedge(
+        "evaluate", "--bundle", tiny_bundle, "--phantoms", 9, "--seed", 31, "--region", "leg", "--jobs", 1, "--json"
+    )
     assert done.returncode == 0, done.stderr
     path.write_text(done.stdout)
     return path
@@ -61,7 +63,8 @@ def test_the_card_is_in_the_bundle_and_says_what_was_measured(bonedge: Run, bund
     recall = document["binary"]["recall"]
     assert f"| recall | {100 * recall['value']:.1f} ({100 * recall['low']:.1f}-{100 * recall['high']:.1f})" in card
     phantoms = f"phantoms of generation {GENERATION}, seed 31"
-    for word in ("not a medical device", phantoms, "knee", "osteosarcoma", "AUC", "Made on a Sunday."):
+    asked = ("and so leg.", "--seed 31 --region leg --engine")
+    for word in ("not a medical device", phantoms, *asked, "knee", "osteosarcoma", "AUC", "Made on a Sunday."):
         assert word in card
     assert "None" not in card
     for row in (line for line in card.splitlines() if line.startswith("|")):

@@ -14,7 +14,7 @@ import pytest
 
 from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
 from bonedge.calibration.phantom.generate import GENERATION, generate
-from bonedge.calibration.phantom.records import Regime
+from bonedge.calibration.phantom.records import Regime, Region
 from bonedge.edge.bundle import Bundle, write_bundle
 from bonedge.edge.records import CLASSES
 from bonedge.models.evaluate import simulate
@@ -150,11 +150,12 @@ def test_refuses_a_seed_of_the_training(evaluate: Callable[..., Any], tiny_bundl
         "nonsense",
         "{}",
         *(
-            json.dumps({"index": 0} | one)
+            json.dumps({"index": 0, "generation": GENERATION, "seed": SEED, "regions": [], "verdict": "normal"} | one)
             for one in (
-                {"generation": GENERATION, "seed": SEED, "verdict": "perhaps"},
-                {"generation": GENERATION, "seed": 1, "verdict": "normal"},
-                {"generation": GENERATION - 1, "seed": SEED, "verdict": "normal"},
+                {"verdict": "perhaps"},
+                {"seed": 1},
+                {"generation": GENERATION - 1},
+                {"regions": ["hip"]},
             )
         ),
     ],
@@ -177,3 +178,34 @@ def test_examines_the_phantom_that_the_generator_makes() -> None:
     assert sample.regime is Regime.TYPICAL
     assert np.array_equal(sample.lesion_mask, phantom.lesion_mask)
     assert sample.content == as_dicom(phantom, encoding_rng(SEED, 4))
+
+
+def test_parts_of_the_body_take_turns_with_every_class_and_regime() -> None:
+    """A part of the body would be measured on normal limbs only, or on what is easy to see."""
+    asked = (Region.HIP, Region.HAND)
+    samples = [simulate(SEED, index, asked) for index in (0, 8, 9, 17, 18)]
+    assert [sample.region for sample in samples] == ["hip", "hip", "hand", "hand", "hip"]
+    assert [(sample.truth, sample.regime) for sample in samples[:2]] == [
+        (CLASSES[0], Regime.OVERT),
+        (CLASSES[2], Regime.SUBTLE),
+    ]
+    assert [(sample.truth, sample.regime) for sample in samples[2:4]] == [
+        (CLASSES[0], Regime.OVERT),
+        (CLASSES[2], Regime.SUBTLE),
+    ]
+
+
+def test_says_which_parts_of_the_body_it_measured(
+    evaluate: Callable[..., Any], verdicts: Path, document: dict[str, Any], tmp_path: Path
+) -> None:
+    """Figures on hips would be taken for figures on all limbs, or be compared with those on others."""
+    hips = tmp_path / "hips.jsonl"
+    done = evaluate("--phantoms", COUNT, "--seed", SEED, "--region", "hip", "--json", "--jobs", 1, "--verdicts", hips)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["regions"], document["regions"]) == (["hip"], [])
+    assert [(one["value"], one["pictures"]) for one in found["slices"] if one["by"] == "region"] == [("hip", COUNT)]
+    for asked, other in ((("--region", "hip"), verdicts), ((), hips), (("--region", "hip", "--region", "hand"), hips)):
+        done = evaluate("--phantoms", COUNT, "--seed", SEED, *asked, "--compare", other)
+        assert done.returncode == 2, asked
+        assert "--region" in done.stderr

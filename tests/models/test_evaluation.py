@@ -17,7 +17,9 @@ NORMAL, BENIGN, MALIGNANT = Label.NORMAL, Label.BENIGN, Label.MALIGNANT
 
 def outcome(truth: Label, verdict: Label, tumour: float = 0.5, **changes: object) -> Outcome:
     probabilities = {"normal": 1 - tumour, "benign": tumour / 2, "malignant": tumour / 2}
-    made = Outcome(3, 1, 0, truth, Regime.OVERT, "knee", "plain", {"contrast": "soft"}, verdict, probabilities, None)
+    made = Outcome(
+        3, 1, (), 0, truth, Regime.OVERT, "knee", "plain", {"contrast": "soft"}, verdict, probabilities, None
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
