@@ -86,12 +86,19 @@ def drift(tables: Mapping[NetworkName, Mapping[str, float]]) -> bytes:
         if values:
             low = int(np.argmin(values))
             axes.annotate(
-                names[low].split("/")[-2 if "/" in names[low] else -1],
+                _layer(names[low]),
                 (low + 1, values[low]), (0, -12), textcoords="offset points", fontsize=7, ha="center",
             )  # fmt: skip
         axes.set(title=network, xlabel="layer, from the input on", ylabel="signal to noise, dB")
         axes.margins(y=0.2)
     return as_svg(figure)
+
+
+def _layer(operation: str) -> str:
+    """The layer that a fused operation computes: stem_conv in "unet_1/stem_bn_1/add;unet_1/stem_conv_1/convolution"."""
+    paths = [path.split("/") for path in operation.split(";")]
+    layers = [path[-2] if len(path) > 1 else path[0] for path in paths]
+    return next((layer for layer in layers if "conv" in layer), layers[0]).removesuffix("_1")
 
 
 def reliability(sides: Sequence[tuple[str, Sequence[Answer]]], truths: Any) -> bytes:

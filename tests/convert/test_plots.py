@@ -6,7 +6,8 @@ from itertools import combinations
 
 import pytest
 
-from bonedge.convert.plots import move_apart
+from bonedge.convert.candidates import NetworkName
+from bonedge.convert.plots import drift, move_apart
 from bonedge.edge.page import plot_panels
 
 pytestmark = pytest.mark.full
@@ -29,3 +30,19 @@ def test_names_of_candidates_that_measure_alike_do_not_cover_each_other() -> Non
     move_apart(figure, [texts, []])
     figure.draw_without_rendering()
     assert overlaps() == 0
+
+
+def test_the_layer_that_loses_most_is_named_as_the_network_names_it() -> None:
+    """`batchnorm` stood under the drop: a part of a fused operation's path, which every layer has."""
+    normalised = (
+        "segmenter_1/up0_b_relu_1/Relu6;segmenter_1/up0_b_bn_1/batchnorm/add_1;segmenter_1/up0_b_conv_1/convolution"
+    )
+    tables: dict[NetworkName, dict[str, float]] = {
+        "segmenter": {"segmenter_1/half_logits_1/BiasAdd": 30.0, normalised: 20.0},
+        "classifier": {"Identity": 9.0},
+    }
+    drawn = drift(tables).decode()
+    assert "up0_b_conv" in drawn
+    assert "Identity" in drawn
+    assert "batchnorm" not in drawn
+    assert "half_logits" in drift({**tables, "segmenter": {"segmenter_1/half_logits_1/BiasAdd": 30.0}}).decode()
