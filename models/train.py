@@ -280,7 +280,8 @@ def operation(
     samples, cache = _open(data, run, p, others, earlier_seeds)
     commands = [made_by(run, name) for name in ("segmenter", "classifier")]
     earlier = tuple(sorted({*earlier_seeds} - {*samples.phantom_seeds}))
-    named = "".join(f" Began from weights trained on simulated radiographs of seed {seed}." for seed in earlier)
+    listed = ", ".join(map(str, earlier))
+    named = f" Began from weights trained on simulated radiographs of seed {listed}." if earlier else ""
     training = Training(
         data=samples.description + named,
         phantom_seeds=(*samples.phantom_seeds, *earlier),

@@ -51,7 +51,7 @@ class Order:
 region_option = click.option(
     "--region", "regions", multiple=True,
     type=click.Choice([region.value for region in Region if region is not Region.NON_LIMB]),
-    help="Only these parts of the body, in turn.  [default: knee, leg, ankle, forearm: what the released models know]",
+    help="Only these parts of the body, in turn.  [default: knee, leg, ankle, forearm: what the models know best]",
 )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def generate(
         label: what to simulate; by default the index decides, in fixed proportions (35 % normal, 30 % benign,
             30 % malignant, 5 % non-limb).
         regime: how hard the lesion is; by default the index decides, in equal parts.
-        region: what is in the field of a limb; by default one of those that the released models know.
+        region: what is in the field of a limb; by default one of those that the released models know best.
         finding: what the bone shows, one of `bonedge.calibration.phantom.scene.FINDINGS`, which decides the label; by
             default chance does.
 

@@ -138,14 +138,14 @@ def test_only_the_last_epochs_are_gentle(run: Path, data: Path, tmp_path: Path) 
 def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path, unseen: Path) -> None:
     """If it failed, a user would train for hours and have nothing to run."""
     finish(start("classifier", "--data", data, "--output", run, "--stage", "299:1", "--batch", "6", "--seed", "3"))
-    told = finish(
-        start("operation", "--data", data, "--run", run, "--earlier-seed", "76", "--held-out", unseen, "--turned")
-    )
+    earlier = ("--earlier-seed", "76", "--earlier-seed", "75")
+    told = finish(start("operation", "--data", data, "--run", run, *earlier, "--held-out", unseen, "--turned"))
     assert "tumour_threshold" in told
     assert "validation macro_f1" in told
     pair = TrainedPair.open(run)
     assert pair.operation.preprocessing.looks == 2
-    assert pair.operation.training.phantom_seeds == (77, 78, 76), "conversion and evaluation must refuse both"
+    assert pair.operation.training.phantom_seeds == (77, 78, 75, 76), "conversion and evaluation must refuse all"
+    assert "Began from weights trained on simulated radiographs of seed 75, 76." in pair.operation.training.data
     assert "To fit the operating point only: 15 simulated radiographs" in pair.operation.training.data
     assert "no real patients" in pair.operation.training.data
     for part in ("train segmenter --data", "train classifier --data", "train operation --data"):
