@@ -104,11 +104,11 @@ class PhantomSet:
         self.phantom_seeds = tuple(sorted(seeds))
         regions = {sample.region for sample in self.samples} - {""}
         families = {sample.family for sample in self.samples if sample.label is not Label.ABSTAIN} - {""}
-        of = f" of {_listed(regions)}" if regions else ""
+        of = f" of {listed(regions)}" if regions else ""
         narrowed = f", all with {' or '.join(sorted(families))}" if 0 < len(families) <= _FEW_FAMILIES else ""
         self.description = (
             f"{len(self.samples)} simulated radiographs{of}{narrowed} (bonedge phantoms, generation "
-            f"{_listed(generations)}, seed {_listed(seeds)}); no real patients."
+            f"{listed(generations)}, seed {listed(seeds)}); no real patients."
         )
 
 
@@ -154,7 +154,8 @@ def picture_fingerprint(grey: NDArray[np.uint8]) -> str:
     return hashlib.sha256(str(grey.shape).encode() + np.ascontiguousarray(grey).tobytes()).hexdigest()
 
 
-def _listed(values: Iterable[int] | Iterable[str]) -> str:
+def listed(values: Iterable[int] | Iterable[str]) -> str:
+    """In order, with commas between."""
     return ", ".join(map(str, sorted(values)))
 
 

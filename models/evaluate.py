@@ -13,7 +13,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bonedge.calibration.phantom.command import region_option
+from bonedge.calibration.phantom.command import in_turn, region_option
 from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
 from bonedge.calibration.phantom.generate import GENERATION, generate
 from bonedge.calibration.phantom.records import Regime, Region
@@ -163,10 +163,7 @@ def examine(
 
 def simulate(seed: int, index: int, regions: Sequence[Region] = ()) -> Sample:
     """Phantom `index` of an evaluation set: class, regime, and which of `regions`, follow from the index."""
-    turn, label = divmod(index, len(CLASSES))
-    turn, regime = divmod(turn, len(Regime))
-    region = regions[turn % len(regions)] if regions else None
-    phantom = generate(seed, index, label=CLASSES[label], regime=tuple(Regime)[regime], region=region)
+    phantom = generate(seed, index, **in_turn(index, CLASSES, tuple(Regime), regions))
     return Sample(
         index=index,
         truth=phantom.label,

@@ -27,7 +27,7 @@ from .averaging import average
 from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .classifier import EVIDENCE, build_classifier, with_evidence
-from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join
+from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join, listed
 from .duplicates import check_apart
 from .fit_operation import fit_operation
 from .fitting import Loss, Schedule, Task, fit
@@ -280,8 +280,7 @@ def operation(
     samples, cache = _open(data, run, p, others, earlier_seeds)
     commands = [made_by(run, name) for name in ("segmenter", "classifier")]
     earlier = tuple(sorted({*earlier_seeds} - {*samples.phantom_seeds}))
-    listed = ", ".join(map(str, earlier))
-    named = f" Began from weights trained on simulated radiographs of seed {listed}." if earlier else ""
+    named = f" Began from weights trained on simulated radiographs of seed {listed(earlier)}." if earlier else ""
     training = Training(
         data=samples.description + named,
         phantom_seeds=(*samples.phantom_seeds, *earlier),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -133,7 +134,9 @@ def make(order: Order, count: int, jobs: int | None = None) -> None:
 
 def write_phantom(order: Order, index: int) -> tuple[dict[str, Any], Canvas | None]:
     """Make one phantom and write its three files. Returns its line of the index, and its tile when asked for."""
-    phantom = generate(order.seed, index, size=order.size, **_wanted(order, index))
+    phantom = generate(
+        order.seed, index, size=order.size, **in_turn(index, order.labels, order.regimes, order.regions, order.findings)
+    )
     name = f"phantom-{order.seed}-{index:05d}"
     file = f"{name}.dcm" if order.form == "dicom" else f"{name}.png"
     content = as_dicom(phantom, encoding_rng(order.seed, index)) if order.form == "dicom" else as_png(phantom)
@@ -145,19 +148,26 @@ def write_phantom(order: Order, index: int) -> tuple[dict[str, Any], Canvas | No
     return _described(phantom, order.seed, index, file, name), thumbnail
 
 
-def _wanted(order: Order, index: int) -> dict[str, Any]:
+def in_turn(
+    index: int,
+    labels: Sequence[Label] = (),
+    regimes: Sequence[Regime] = (),
+    regions: Sequence[Region] = (),
+    findings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What phantom `index` of a set is to be, for `generate`; of what is empty, nothing is said."""
     wanted: dict[str, Any] = {}
-    if order.labels:
-        wanted["label"] = order.labels[index % len(order.labels)]
-    if order.findings:
-        wanted["finding"] = order.findings[index % len(order.findings)]
-    turn = max(1, len(order.findings or order.labels))
-    if order.regimes:
-        wanted["regime"] = order.regimes[index // turn % len(order.regimes)]
-    if order.regions:
+    if labels:
+        wanted["label"] = labels[index % len(labels)]
+    if findings:
+        wanted["finding"] = findings[index % len(findings)]
+    turn = max(1, len(findings or labels))
+    if regimes:
+        wanted["regime"] = regimes[index // turn % len(regimes)]
+    if regions:
         # After the turns of the others: every region with every label in every regime.
-        turn *= max(1, len(order.regimes))
-        wanted["region"] = order.regions[index // turn % len(order.regions)]
+        turn *= max(1, len(regimes))
+        wanted["region"] = regions[index // turn % len(regions)]
     return wanted
 
 
