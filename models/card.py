@@ -143,7 +143,7 @@ def _results(evaluation: Mapping[str, Any]) -> list[str]:
     verdicts = list(next(iter(evaluation["confusion"].values())))
     confusion = [_row(truth, *map(str, row.values())) for truth, row in evaluation["confusion"].items()]
     coverage = [_row(f"{100 * one['coverage']:.0f}", shown(one["risk"])) for one in evaluation["risk_coverage"]]
-    count, seed, regions = evaluation["phantoms"], evaluation["seed"], evaluation["regions"]
+    count, seed, regions = evaluation["phantoms"], evaluation["seed"], evaluation.get("regions", ())
     asked = "".join(f" --region {region}" for region in regions)
     return [
         f"{count} phantoms of generation {evaluation['generation']}, seed {seed}, which nothing was trained or tuned "

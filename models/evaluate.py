@@ -199,7 +199,7 @@ def read_verdicts(path: Path, seed: int, regions: Sequence[Region] = ()) -> dict
     try:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         found = {int(line["index"]): Label(line["verdict"]) for line in lines}
-        simulated = {(line["generation"], line["seed"], *line["regions"]) for line in lines}
+        simulated = {(line["generation"], line["seed"], *line.get("regions", ())) for line in lines}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidConfiguration(f"{path}: is not a file that --verdicts wrote; give another --compare") from error
     if simulated != {(GENERATION, seed, *regions)}:

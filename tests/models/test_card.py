@@ -71,6 +71,20 @@ def test_the_card_is_in_the_bundle_and_says_what_was_measured(bonedge: Run, bund
         assert row.endswith("|")
 
 
+def test_an_evaluation_from_before_parts_of_the_body_were_asked_for_still_serves(
+    bonedge: Run, bundle: Path, evaluation: Path, tmp_path: Path
+) -> None:
+    """It would have to be measured again, or the command would end in a traceback."""
+    document = json.loads(evaluation.read_text())
+    del document["regions"]
+    (tmp_path / "earlier.json").write_text(json.dumps(document))
+    done = bonedge("card", bundle, "--evaluation", tmp_path / "earlier.json")
+    assert done.returncode == 0, done.stderr
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "and so the difficulties. To abstain" in card
+    assert "--seed 31 --engine" in card
+
+
 def test_real_pictures_are_not_called_phantoms(bonedge: Run, bundle: Path, evaluation: Path) -> None:
     """The card of a pair that learned from patients would say that there were none."""
     opened = Bundle.open(bundle)

@@ -16,8 +16,9 @@ from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
 from bonedge.calibration.phantom.generate import GENERATION, generate
 from bonedge.calibration.phantom.records import Regime, Region
 from bonedge.edge.bundle import Bundle, write_bundle
+from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import CLASSES
-from bonedge.models.evaluate import simulate
+from bonedge.models.evaluate import read_verdicts, simulate
 
 COUNT, SEED = 9, 424242
 _FIGURES = {
@@ -168,6 +169,18 @@ def test_refuses_to_compare_with_something_else(evaluate: Callable[..., Any], tm
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert str(path) in done.stderr
+
+
+def test_verdicts_from_before_parts_of_the_body_were_asked_for_are_of_those_by_chance(
+    verdicts: Path, document: dict[str, Any], tmp_path: Path
+) -> None:
+    """Yesterday's run would be called something that `--verdicts` never wrote."""
+    lines = [json.loads(line) for line in verdicts.read_text().splitlines()]
+    earlier = tmp_path / "earlier.jsonl"
+    earlier.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "regions"}) + "\n" for line in lines))
+    assert read_verdicts(earlier, SEED) == read_verdicts(verdicts, SEED)
+    with pytest.raises(InvalidConfiguration, match="other phantoms"):
+        read_verdicts(earlier, SEED, (Region.HIP,))
 
 
 def test_examines_the_phantom_that_the_generator_makes() -> None:
