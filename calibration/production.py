@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 import cv2
@@ -31,6 +32,22 @@ def produce(make: Callable[[int], Product], count: int, *, jobs: int | None = No
     return _counted(made, count, title)
 
 
+def begin_worker() -> None:
+    """What a process of a pool does first: it keeps to one core, and watches the process that started it.
+
+    Killed, that one cannot end its pool, whose processes would wait for work for ever.
+    """
+    cv2.setNumThreads(1)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _spread(make: Callable[[int], Product], count: int, jobs: int) -> Iterator[Product]:
     # Spawned, not forked: this process may hold threads (OpenCV, an engine, the bar).
     with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin, initargs=(make,)) as pool:
@@ -52,7 +69,7 @@ hold the list of all pictures (of 3,600, seven times as long as it took to prepa
 
 
 def _begin(make: Callable[[int], object]) -> None:
-    cv2.setNumThreads(1)
+    begin_worker()
     _given[:] = [make]
 
 

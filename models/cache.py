@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bonedge.calibration.production import begin_worker
 from bonedge.edge.decode import decode_bytes
 from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
 from bonedge.edge.files import write_whole
@@ -172,7 +173,7 @@ def _make(
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
     done = 0
     # Fresh interpreters: a fork of a process that already runs TensorFlow's threads may hang.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin_worker) as pool:
         chunks = [
             pool.submit(_fill, folder, p, start, list(samples[start : start + _CHUNK]))
             for start in range(0, len(samples), _CHUNK)
@@ -188,7 +189,6 @@ def _make(
 
 def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> int:
     """Prepare `samples` into rows `start`... of the arrays (in a worker process)."""
-    cv2.setNumThreads(1)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in _arrays(1, p)}
     for index, sample in enumerate(samples, start):
         try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,13 @@ import pytest
 from bonedge.calibration.production import produce
 
 COUNT = 12
+ENDLESS = """
+from functools import partial
+from bonedge.calibration.production import produce
+
+if __name__ == "__main__":
+    list(produce(partial(print, "working", flush=True), 10**9, jobs=2, title="Working"))
+"""
 
 
 @dataclass
@@ -46,3 +56,15 @@ def test_the_work_is_described_once_to_each_process() -> None:
     make = Doubling()
     list(produce(make, COUNT, jobs=2, title="Doubling"))
     assert 1 <= make.sent <= 2
+
+
+def test_killed_it_leaves_nobody_behind(tmp_path: Path) -> None:
+    """If it failed, each interrupted simulation would keep a process per core, with its memory, for ever."""
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"working")
+        process.kill()
+        # The pipe ends when all who could write into it are gone.
+        process.communicate(timeout=120)

@@ -14,7 +14,6 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
@@ -25,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from bonedge.calibration.production import begin_worker
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import CLASSES, Mask, Pixels
 
@@ -207,9 +207,7 @@ def _measured(segmentation: str, chunks: Sequence[Pictures], processes: int) -> 
         yield from map(work, chunks)
         return
     # Fresh interpreters: a fork of a process that already runs TensorFlow's threads may hang.
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin_worker) as pool:
         yield from pool.map(work, chunks)
 
 
