@@ -27,7 +27,7 @@ BUNDLE ?=
 TRAINING_SEED ?= 1
 TRAINING_COUNT ?= 4000
 # Training is quicker so where the processor can; `make train BFLOAT16=` trains as one that cannot.
-BFLOAT16 ?= $(shell grep -qsw amx_bf16 /proc/cpuinfo && echo --bfloat16)
+BFLOAT16 ?= $(shell grep -qswE "amx_bf16|avx512_bf16" /proc/cpuinfo && echo --bfloat16)
 # Of the phantoms that the model card's figures are of.
 EVALUATION_SEED ?= 20261125
 DATA ?= data/phantoms

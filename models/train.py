@@ -128,7 +128,7 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
 @click.option(
     "--bfloat16/--float32",
     default=False,
-    help="Convolve in bfloat16, which is quicker on processors with AMX.",
+    help="Convolve in bfloat16, which is quicker on processors with AMX or AVX-512 BF16.",
 )
 def segmenter(
     data: tuple[Path, ...],
