@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def load_for(file: Path, side: int) -> Any:
 def save_network(model: Any, run: Path, name: str, before: Sequence[str] = ()) -> None:
     """Write NAME.keras, without optimizer, and the command that made it, after those that must come `before` it."""
     save_model(model, run / f"{name}.keras")
-    write_whole(_command(run, name), f"{'; '.join([*before, typed()])}\n".encode())
+    write_whole(_command(run, name), f"{joined([*before, typed()])}\n".encode())
     say(f"{run / name}.keras: {model.count_params():,} parameters")
 
 
@@ -73,6 +73,11 @@ def made_by(run: Path, name: str) -> str:
             f"{_command(run, name)}: cannot be read ({error.strerror}); `bonedge train {name}` writes there what it "
             "was told, and the pair carries it: write how this network was trained, if by other means"
         ) from error
+
+
+def joined(histories: Iterable[str]) -> str:
+    """Commands in one line, each where it comes first: what is averaged shares a beginning."""
+    return "; ".join(dict.fromkeys("; ".join(histories).split("; ")))
 
 
 def typed() -> str:

@@ -34,7 +34,7 @@ from .fitting import Loss, Schedule, Task, fit
 from .kernels import convolve_in_bfloat16
 from .layouts import open_samples
 from .losses import classification_loss, evidence_loss, family_loss, segmentation_loss
-from .networks import PREPROCESSING, load_keras, load_network, made_by, save_network, typed
+from .networks import PREPROCESSING, joined, load_keras, load_network, made_by, save_network, typed
 from .progress import progress_bar, say
 from .regions import Regions, open_regions
 from .segmenter import CHANNELS, FAMILY, build_segmenter, trainable_view
@@ -284,7 +284,7 @@ def operation(
     training = Training(
         data=samples.description + named,
         phantom_seeds=(*samples.phantom_seeds, *earlier),
-        command="; ".join([*commands, typed()]),
+        command=joined([*commands, typed()]),
     )
     fitted = fit_operation(pair[0], pair[1], cache, p, training)
     fitted.save(run)

@@ -32,7 +32,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         keras.utils.set_random_seed(seed)
         for name, network in (("segmenter", build_segmenter(320)), ("classifier", build_classifier(299))):
             network.save(folder / f"{name}.keras")
-            (folder / f"{name}.command.txt").write_text(f"bonedge train {name} --seed {seed}\n")
+            commands = f"bonedge train {name} --beginning; bonedge train {name} --seed {seed}\n"
+            (folder / f"{name}.command.txt").write_text(commands)
     return folders
 
 
@@ -54,7 +55,8 @@ def test_the_mean_of_both_networks_is_written(runs: list[Path], tmp_path: Path) 
         assert all(np.allclose((a + b) / 2, c, atol=1e-6) for a, b, c in zip(first, second, mean, strict=True))
         assert any(not np.allclose(a, c, atol=1e-3) for a, c in zip(first, mean, strict=True))
         said = (tmp_path / "mean" / f"{name}.command.txt").read_text()
-        assert said.startswith(f"bonedge train {name} --seed 0; bonedge train {name} --seed 1; ")
+        both = f"bonedge train {name} --seed 0; bonedge train {name} --seed 1; "
+        assert said.startswith(f"bonedge train {name} --beginning; {both}"), "what they share is said once"
 
 
 def test_networks_of_different_kinds_have_no_mean() -> None:
