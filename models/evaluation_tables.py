@@ -10,7 +10,7 @@ from bonedge.edge.records import NOTICE
 from .evaluation import slices_of, worst
 from .metrics import VERDICTS, Estimate
 
-_TABLE_WIDTH = 110
+_TABLE_WIDTH = 120
 _WORST = 8
 _TITLES = {
     "auc": "AUC",
