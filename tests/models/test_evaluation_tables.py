@@ -7,14 +7,14 @@ from dataclasses import asdict
 import pytest
 
 from bonedge.calibration.phantom.records import Regime
-from bonedge.edge.records import Label
+from bonedge.edge.records import CLASSES, Label
 from bonedge.models.evaluation import Outcome, risk_coverage, slices, summarise
 from bonedge.models.evaluation_tables import print_tables
 
 
 def test_the_widest_figures_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
     """If it failed, an interval of a run without a single error would be cut in the middle."""
-    kinds = [(label, regime) for label in (Label.NORMAL, Label.BENIGN, Label.MALIGNANT) for regime in Regime]
+    kinds = [(label, regime) for label in CLASSES for regime in Regime]
     outcomes = [
         Outcome(3, 1, (), index, label, regime, "knee", "plain", {}, label, _sure(label), 1.0)
         for index, (label, regime) in enumerate(kinds)
@@ -39,4 +39,4 @@ def test_the_widest_figures_are_whole(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def _sure(label: Label) -> dict[str, float]:
-    return {one.value: 1.0 if one is label else 0.0 for one in (Label.NORMAL, Label.BENIGN, Label.MALIGNANT)}
+    return {one.value: 1.0 if one is label else 0.0 for one in CLASSES}
