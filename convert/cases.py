@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import Prepared, letterboxed, prepare
 from bonedge.edge.records import CLASSES, Label, Mask, Source
 from bonedge.models.datasets import Sample, picture_fingerprint
+from bonedge.models.duplicates import same_pictures
 from bonedge.models.layouts import Part, layout_of, open_samples
 
 T = TypeVar("T")
@@ -31,6 +33,8 @@ T = TypeVar("T")
 PHANTOMS = "phantoms:"
 """`phantoms:SEED` instead of a folder: simulated pictures, kept in the user's cache."""
 _SIMULATED_SIZE = 640
+_COMPARED = 256
+"""Side at which pictures are looked at for the same one in disguise, pixels."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,9 @@ def check_disjoint(
 ) -> None:
     """Refuse to judge on what was calibrated, repaired or trained with.
 
+    A real radiograph is known again in another file, size or brightness where it was calibrated or repaired with; one
+    that was trained on, by its exact content.
+
     Args:
         validation: verdicts on it decide.
         fitted: sets that candidates are made from.
@@ -150,7 +157,7 @@ def check_disjoint(
     """
     fingerprints = {case.fingerprint for case in validation.cases}
     for purpose, cases in fitted.items():
-        shared = fingerprints & {case.fingerprint for case in cases.cases}
+        shared = fingerprints & {case.fingerprint for case in cases.cases} or _disguised(validation, cases)
         if shared:
             raise InvalidConfiguration(
                 f"{len(shared)} of {len(validation.cases)} validation pictures are also in the {purpose} set "
@@ -168,6 +175,21 @@ def check_disjoint(
             f"the validation set ({validation.where}) holds phantoms of seed {used[0]}, which the models were trained "
             "or tuned on; simulate it with another --seed"
         )
+
+
+def _disguised(validation: CaseSet, fitted: CaseSet) -> set[str]:
+    """Names of validation pictures that the other set holds in another form; no two phantoms are the same."""
+    if validation.phantom_seeds or fitted.phantom_seeds:
+        return set()
+    pairs = same_pictures(_squares(validation), _squares(fitted))
+    return {validation.cases[mine].name for mine, _ in pairs}
+
+
+def _squares(cases: CaseSet) -> NDArray[np.uint8]:
+    """uint8 "n side side"."""
+    return np.stack(
+        [cv2.resize(case.grey, (_COMPARED, _COMPARED), interpolation=cv2.INTER_AREA) for case in cases.cases]
+    )
 
 
 def free_seed(wanted: int, seeds: Collection[int]) -> int:
@@ -204,16 +226,15 @@ def _load(samples: Sequence[Sample], p: Preprocessing, index: int) -> Case:
     try:
         radiograph = decode_bytes(sample.picture.read_bytes())
     except (OSError, UnreadableImage) as error:
-        raise InvalidConfiguration(f"{sample.picture}: {error}; remove it from the set's index") from error
+        raise InvalidConfiguration(f"{sample.picture}: {error}; remove it from the set") from error
     working = prepare(radiograph, p).working
     grey = np.asarray(np.rint(working * np.float32(255)), np.uint8)
-    lesion = None if sample.lesion_mask is None else sample.lesion_mask.mask(radiograph.pixels.shape)
     return Case(
         sample.picture.name,
         _stratum(sample),
         sample.label,
         radiograph.source,
         grey,
-        lesion if lesion is not None and lesion.any() else None,
+        sample.lesion(radiograph.pixels.shape),
         picture_fingerprint(grey),
     )

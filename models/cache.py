@@ -194,16 +194,18 @@ def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> 
         try:
             radiograph = decode_bytes(sample.picture.read_bytes())
         except (OSError, UnreadableImage) as error:
-            raise InvalidConfiguration(f"{sample.picture}: {error}; remove it from the data's index") from error
+            raise InvalidConfiguration(f"{sample.picture}: {error}; remove it from the data set") from error
         prepared = prepare(radiograph, p)
         rows, columns = prepared.working.shape
         arrays["working"][index, :rows, :columns] = _bytes(prepared.working)
         arrays["size"][index] = rows, columns
         arrays["picture"][index] = _bytes(prepared.letterbox.apply(prepared.working))
-        for name, outline in (("lesion", sample.lesion_mask), ("bone", sample.bone_mask)):
+        shape = radiograph.pixels.shape
+        bone = sample.bone_mask and sample.bone_mask.mask(shape)
+        for name, outline in (("lesion", sample.lesion(shape)), ("bone", bone)):
             if outline is None:
                 continue
-            mask = resize(outline.mask(radiograph.pixels.shape).astype(np.float32), rows, columns)
+            mask = resize(outline.astype(np.float32), rows, columns)
             arrays[name][index] = _bytes(prepared.letterbox.apply(mask))
             left, top, width, height = cv2.boundingRect((mask >= 0.5).astype(np.uint8))
             arrays[f"{name}_box"][index] = left, top, left + width, top + height

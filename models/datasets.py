@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bonedge.calibration.phantom.command import INDEX
 from bonedge.edge.errors import InvalidConfiguration
-from bonedge.edge.records import Label
+from bonedge.edge.records import Label, Mask
 
 from .outlines import MaskFile, Outline
 
@@ -44,6 +44,21 @@ class Sample:
     """Part of the body; empty when that is not known."""
     regime: str = ""
     """How hard a lesion is to see; empty when that is not known."""
+
+    def lesion(self, shape: tuple[int, ...]) -> Mask | None:
+        """The lesion, bool "rows columns" on the picture's grid; None when there is none.
+
+        Raises:
+            InvalidConfiguration: its mask cannot be read, is of another grid, or shows nothing.
+        """
+        if self.lesion_mask is None:
+            return None
+        mask = self.lesion_mask.mask(shape)
+        if not mask.any():
+            raise InvalidConfiguration(
+                f"{self.picture}: is labelled {self.label}, but its outline is empty (missing mask)"
+            )
+        return mask
 
 
 _UNNAMED_GENERATION = 2

@@ -34,8 +34,8 @@ def check_apart(samples: Sequence[Sample], cache: PictureCache) -> None:
     training, validation = (np.flatnonzero(cache.validation == side) for side in (False, True))
     _refuse(
         [
-            (samples[a], samples[b])
-            for a, b in same_pictures(cache.picture[training], cache.picture[validation], training, validation)
+            (samples[training[a]], samples[validation[b]])
+            for a, b in same_pictures(cache.picture[training], cache.picture[validation])
         ],
         "for training",
         "for validation",
@@ -46,15 +46,12 @@ def check_sets_apart(
     training: tuple[Sequence[Sample], PictureCache], test: tuple[Sequence[Sample], PictureCache]
 ) -> None:
     """The same for two sets, each samples and their cache."""
-    pictures = training[1].picture, test[1].picture
-    found = same_pictures(*pictures, np.arange(len(pictures[0])), np.arange(len(pictures[1])))
+    found = same_pictures(training[1].picture, test[1].picture)
     _refuse([(training[0][a], test[0][b]) for a, b in found], "in --data", "in --test")
 
 
-def same_pictures(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], names: NDArray[np.int64], others: NDArray[np.int64]
-) -> Iterator[tuple[int, int]]:
-    """(name, other name) of each picture of `first` that is also in `second`. Both uint8 "n side side"."""
+def same_pictures(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+    """(place, other place) of each picture of `first` that is also in `second`. Both uint8 "n side side"."""
     if not len(first) or not len(second):
         return
     bits, other_bits = _hashes(first), _hashes(second)
@@ -62,7 +59,7 @@ def same_pictures(
         near = np.flatnonzero((other_bits != hashed).sum(axis=1) <= _BITS_APART)
         for other in near:
             if np.corrcoef(_small(first[place]), _small(second[other]))[0, 1] >= _CORRELATION:
-                yield int(names[place]), int(others[other])
+                yield place, int(other)
 
 
 def _hashes(pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:

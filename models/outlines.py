@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import Mask
@@ -20,25 +21,63 @@ class Outline(Protocol):
         """bool "rows columns" on the picture's grid.
 
         Raises:
-            InvalidConfiguration: it cannot be read, or is of another grid.
+            InvalidConfiguration: it cannot be read, is of another grid, or leaves open what is inside.
         """
+        ...
+
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from, beside the set's own index."""
         ...
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """An 8-bit picture, 128 or more inside."""
+    """A picture of 8 or 16 bits without colours: one value inside and 0 outside, or grey edges up to full white."""
 
     path: Path
 
     def mask(self, shape: tuple[int, ...]) -> Mask:
+        mask = self._grey()
+        if mask.shape != tuple(shape):
+            raise InvalidConfiguration(f"{self.path}: the mask does not match its picture, which has {shape} pixels")
+        inside = mask > 0
+        if mask.any() and mask[inside].min() < mask.max():
+            white = np.iinfo(mask.dtype).max
+            if mask.max() < white:
+                raise InvalidConfiguration(
+                    f"{self.path}: the mask holds several values from {mask[inside].min()} to {mask.max()}, so what is "
+                    "inside is not clear; save it white on black"
+                )
+            inside = mask > white // 2
+        return np.asarray(inside, np.bool_)
+
+    def is_empty(self) -> bool:
+        """Whether it is black all over: what some sets give with a normal picture.
+
+        Raises:
+            InvalidConfiguration: it cannot be read, or has colours.
+        """
+        return not self._grey().any()
+
+    def files(self) -> tuple[Path, ...]:
+        return (self.path,)
+
+    def _grey(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
         try:
-            mask = cv2.imdecode(np.frombuffer(self.path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+            mask = cv2.imdecode(np.frombuffer(self.path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
         except (OSError, cv2.error) as error:
             raise InvalidConfiguration(f"{self.path}: the mask cannot be read ({error})") from error
-        if mask is None or mask.shape != shape:
-            raise InvalidConfiguration(f"{self.path}: the mask does not match its picture, which has {shape} pixels")
-        return np.asarray(mask >= 128, np.bool_)
+        if mask is None or mask.dtype not in (np.uint8, np.uint16):
+            raise InvalidConfiguration(f"{self.path}: the mask cannot be read as a picture of 8 or 16 bits")
+        if mask.ndim == 3:
+            colours, opacity = mask[..., :3], mask[..., 3:]
+            if (colours != colours[..., :1]).any() or (opacity != np.iinfo(mask.dtype).max).any():
+                raise InvalidConfiguration(
+                    f"{self.path}: the mask has colours or transparent parts, so what is inside is not clear; save it "
+                    "white on black"
+                )
+            mask = colours[..., 0]
+        return cast("NDArray[np.uint8] | NDArray[np.uint16]", mask)
 
 
 @dataclass(frozen=True)
@@ -48,9 +87,16 @@ class Polygons:
     where: str
     """File and place, for messages."""
     corners: tuple[tuple[tuple[float, float], ...], ...]
+    drawn_on: tuple[int, int] | None = None
+    """Rows and columns of the picture as whoever drew it saw it; None where that is not told."""
 
     def mask(self, shape: tuple[int, ...]) -> Mask:
         rows, columns = shape
+        if self.drawn_on not in (None, (rows, columns)):
+            raise InvalidConfiguration(
+                f"{self.where}: was drawn on a picture of {self.drawn_on} rows and columns, which has {tuple(shape)}; "
+                "was it resized, or turned by its EXIF tag?"
+            )
         drawn = np.zeros((rows, columns), np.uint8)
         for polygon in self.corners:
             points = np.asarray(polygon, np.float64)
@@ -60,6 +106,9 @@ class Polygons:
                 )
             cv2.fillPoly(drawn, [np.rint(points).astype(np.int32)], 1)
         return drawn.astype(np.bool_)
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
 
 
 @dataclass(frozen=True)
@@ -79,10 +128,37 @@ class RunLengths:
             raise InvalidConfiguration(
                 f"{self.where}: the mask has {self.rows} x {self.columns} pixels, its picture {shape}"
             )
-        encoded: Any = {"size": [self.rows, self.columns], "counts": self.counts}
-        if not isinstance(self.counts, str):
-            encoded = coco.frPyObjects({**encoded, "counts": list(self.counts)}, self.rows, self.columns)
+        counts = _lengths(self.counts) if isinstance(self.counts, str) else list(self.counts)
+        # The library decodes lengths that fall short into memory that nobody wrote to.
+        if min(counts, default=0) < 0 or sum(counts) != self.rows * self.columns:
+            raise InvalidConfiguration(
+                f"{self.where}: the run lengths are of {sum(counts)} pixels, and the picture has "
+                f"{self.rows} x {self.columns}; export the annotations again"
+            )
+        encoded = coco.frPyObjects({"size": [self.rows, self.columns], "counts": counts}, self.rows, self.columns)
         return np.asarray(coco.decode(encoded), np.bool_)
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
+
+def _lengths(text: str) -> list[int]:
+    """COCO's compressed text as lengths (`rleFrString` in cocoapi's maskApi.c).
+
+    5 bits a character, low ones first; from the fourth on, differences to the length two before.
+    """
+    found: list[int] = []
+    value = shift = 0
+    for character in text:
+        code = ord(character) - 48
+        value |= (code & 0x1F) << shift
+        shift += 5
+        if not code & 0x20:
+            if code & 0x10:
+                value -= 1 << shift
+            found.append(value + (found[-2] if len(found) > 2 else 0))
+            value = shift = 0
+    return found
 
 
 @dataclass(frozen=True)
@@ -96,6 +172,9 @@ class Union:
         for part in self.parts:
             found |= part.mask(shape)
         return found
+
+    def files(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys(file for part in self.parts for file in part.files()))
 
 
 @dataclass(frozen=True)
@@ -122,3 +201,6 @@ class Frames:
         # Fractional ones hold 0 to Maximum Fractional Value (0062,000E).
         half = int(dataset.get("MaximumFractionalValue", 1)) / 2
         return np.asarray((frames[list(self.numbers)] > half).any(axis=0), np.bool_)
+
+    def files(self) -> tuple[Path, ...]:
+        return (self.path,)

@@ -94,4 +94,4 @@ def _labelled(folder: Path, number: int, row: Mapping[str, Any]) -> Labelled:
 def _flag(where: str, row: Mapping[str, Any], key: str) -> bool:
     if row[key] not in (0, 1, "0", "1", None):
         raise InvalidConfiguration(f"{where}: {key} is {row[key]!r}, neither 0 nor 1")
-    return str(row[key]) == "1"
+    return row[key] in (1, "1")

@@ -1,13 +1,14 @@
 """COCO: JSON files with images, annotations and categories, in the folder or in its `annotations`.
 
 A category's name, or its supercategory's, says benign, malignant or bone; a category of a tumour under another name is
-its family. An image without an annotated tumour is normal. `train`, `val` or `test` in a file's name is its split; an
-image may name its `patient_id`.
+its family. An image without an annotated tumour is normal. `train`, `val` or `test` as a word of a file's name is its
+split; an image may name its `patient_id`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,12 +23,16 @@ from .labelled import Labelled, Part, Split, as_samples
 
 _KEYS = {"images", "annotations", "categories"}
 _BONE = "bone"
-_SPLITS = {"train": Split.TRAINING, "val": Split.VALIDATION, "test": Split.TEST}
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trainval"), Split.TRAINING),
+    **dict.fromkeys(("val", "valid", "validation"), Split.VALIDATION),
+    **dict.fromkeys(("test", "testing"), Split.TEST),
+}
 
 
 def recognise(folder: Path) -> bool:
     """Whether the folder has this layout."""
-    return any(document.keys() >= _KEYS for document in map(_document, _files(folder)))
+    return any(_is_coco(file) for file in _files(folder))
 
 
 def read(folder: Path, part: Part) -> GatheredSet:
@@ -38,7 +43,12 @@ def read(folder: Path, part: Part) -> GatheredSet:
     """
     pictures = []
     for file in _files(folder):
-        document = _document(file)
+        try:
+            document = _document(file)
+        except (OSError, ValueError, RecursionError) as error:
+            raise InvalidConfiguration(
+                f"{file}: is no JSON that can be read ({error}); fetch it again, or take it out of the folder"
+            ) from error
         if document.keys() >= _KEYS:
             try:
                 pictures += _labelled(folder, file, document)
@@ -51,29 +61,37 @@ def _files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")])
 
 
-def _document(file: Path) -> dict[str, Any]:
+def _is_coco(file: Path) -> bool:
     try:
-        document = json.loads(file.read_text("utf-8"))
+        return _document(file).keys() >= _KEYS
     except (OSError, ValueError, RecursionError):
-        return {}
+        return False
+
+
+def _document(file: Path) -> dict[str, Any]:
+    document = json.loads(file.read_text("utf-8"))
     return document if isinstance(document, dict) else {}
 
 
+def _split(file: Path) -> Split:
+    words = re.findall("[a-z]+", file.stem.lower())
+    return next((_SPLITS[word] for word in words if word in _SPLITS), Split.UNSAID)
+
+
 def _labelled(folder: Path, file: Path, document: Mapping[str, Any]) -> list[Labelled]:
-    kinds = {category["id"]: _kind(file, category) for category in document["categories"]}
+    categories = {category["id"]: category for category in document["categories"]}
     drawn: dict[Any, list[tuple[str, str, Outline]]] = defaultdict(list)
     sizes = {image["id"]: image for image in document["images"]}
     for annotation in document["annotations"]:
         where = f"{file}, annotation {annotation['id']}"
         if annotation["image_id"] not in sizes:
             raise InvalidConfiguration(f"{where}: there is no image {annotation['image_id']}")
-        if annotation["category_id"] not in kinds:
+        if annotation["category_id"] not in categories:
             raise InvalidConfiguration(f"{where}: there is no category {annotation['category_id']}")
-        kind, family = kinds[annotation["category_id"]]
+        kind, family = _kind(file, categories[annotation["category_id"]])
         outline = _outline(where, annotation["segmentation"], sizes[annotation["image_id"]])
         drawn[annotation["image_id"]].append((kind, family, outline))
-    split = next((split for word, split in _SPLITS.items() if word in file.stem.lower()), Split.UNSAID)
-    return [_picture(folder, file, image, drawn[image["id"]], split) for image in document["images"]]
+    return [_picture(folder, file, image, drawn[image["id"]], _split(file)) for image in document["images"]]
 
 
 def _picture(
@@ -85,22 +103,31 @@ def _picture(
     lesions = tuple(outline for kind, _, outline in drawn if kind != _BONE)
     bones = tuple(outline for kind, _, outline in drawn if kind == _BONE)
     return Labelled(
-        _place(folder, str(image["file_name"])),
+        _place(folder, file, str(image["file_name"])),
         Label(tumours[0]) if tumours else Label.NORMAL,
         Union(lesions) if lesions else None,
         Union(bones) if bones else None,
-        group=str(image.get("patient_id", "")),
+        group="" if image.get("patient_id") is None else str(image["patient_id"]),
         split=split,
         family=next((family for _, family, _ in drawn if family), ""),
     )
 
 
-def _place(folder: Path, name: str) -> Path:
-    """COCO names files relative to a folder of images that it does not name."""
-    within = [folder / name, folder / "images" / name]
+def _place(folder: Path, file: Path, name: str) -> Path:
+    """The picture, which COCO names relative to a folder that it does not name.
+
+    That is `images`, or, as COCO itself has it, `train2017` for `instances_train2017.json`.
+    """
+    own = file.stem.removeprefix("instances_")
+    within = [folder / name, *(folder / place / name for place in ("images", own, f"images/{own}"))]
     if any(".." in path.parts for path in within) or Path(name).is_absolute():
         raise InvalidConfiguration(f"{folder}: the picture {name} would lie outside the data folder")
-    return next((path for path in within if path.is_file()), within[-1])
+    found = next((path for path in within if path.is_file()), None)
+    if found is None:
+        raise InvalidConfiguration(
+            f"{file}: there is no picture {name} in {folder}, nor in its folders images, {own} or images/{own}"
+        )
+    return found
 
 
 def _kind(file: Path, category: Mapping[str, Any]) -> tuple[str, str]:
@@ -127,4 +154,4 @@ def _outline(where: str, segmentation: Any, image: Mapping[str, Any]) -> Outline
     )
     if not polygons or any(len(polygon) < 3 for polygon in polygons):
         raise InvalidConfiguration(f"{where}: nothing is outlined; a box alone is no mask (missing mask)")
-    return Polygons(where, polygons)
+    return Polygons(where, polygons, (int(image["height"]), int(image["width"])) if "height" in image else None)

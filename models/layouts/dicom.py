@@ -7,6 +7,7 @@ Pictures of one Patient ID are never parted.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ def read(folder: Path, part: Part) -> GatheredSet:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "PatientID"])
         except (InvalidDicomError, OSError) as error:
             raise InvalidConfiguration(f"{path}: is not DICOM ({error}); take it out of the folder") from error
+        if not header.get("SOPInstanceUID"):
+            raise InvalidConfiguration(f"{path}: has no SOP Instance UID; take it out of the folder")
         if header.file_meta.get("MediaStorageSOPClassUID") == _SEGMENTATION:
             segmentations.append(path)
         elif str(header.SOPInstanceUID) in pictures:
@@ -63,6 +66,12 @@ def read(folder: Path, part: Part) -> GatheredSet:
                 raise InvalidConfiguration(f"{path}: is of a picture that is not in {folder}")
             drawn[uid] += structures
     table = read_labels(folder / "labels.csv")
+    named = {path.relative_to(folder).as_posix() for path, _ in pictures.values()}
+    unknown = sorted(table.keys() - named)
+    if unknown:
+        raise InvalidConfiguration(
+            f"{folder / 'labels.csv'}: there is no radiograph {unknown[0]} in {folder}; files are named from there on"
+        )
     labelled = []
     for uid, (path, patient) in pictures.items():
         row = table.get(path.relative_to(folder).as_posix(), {})
@@ -89,7 +98,7 @@ class _Structure:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*.dcm")) if path.is_file())
+    return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".dcm" and path.is_file())
 
 
 def _structures(path: Path) -> dict[str, list[_Structure]]:
@@ -99,11 +108,17 @@ def _structures(path: Path) -> dict[str, list[_Structure]]:
         kinds = {int(segment.SegmentNumber): _kind(path, segment) for segment in dataset.SegmentSequence}
         shared = dataset.SharedFunctionalGroupsSequence[0]
         frames: dict[tuple[str, str], list[int]] = defaultdict(list)
+        shown: set[int] = set()
         for number, own in enumerate(dataset.PerFrameFunctionalGroupsSequence):
-            segment = _either(own, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber
-            frames[_source(dataset, own, shared), kinds[int(segment)]].append(number)
+            segment = int(_either(own, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
+            frames[_source(dataset, own, shared), kinds[segment]].append(number)
+            shown.add(segment)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise InvalidConfiguration(f"{path}: does not say which picture its frames are of ({error!r})") from error
+    # Writers leave out frames that show nothing.
+    hidden = [kind for number, kind in kinds.items() if number not in shown and kind != _BONE]
+    if hidden:
+        raise InvalidConfiguration(f"{path}: its segment of a {hidden[0]} tumour shows nothing (missing mask)")
     found: dict[str, list[_Structure]] = defaultdict(list)
     for (uid, kind), numbers in frames.items():
         found[uid].append(_Structure(kind, Frames(path, tuple(numbers))))
@@ -132,9 +147,11 @@ def _kind(path: Path, segment: pydicom.Dataset) -> str:
         if code in _CODES:
             return _CODES[code]
     label = str(segment.get("SegmentLabel", "")).lower()
-    for word in (Label.BENIGN.value, Label.MALIGNANT.value, _BONE):
-        if word in label.split():
-            return word
+    words = re.findall("[a-z]+", label)
+    said = [word for word in (Label.BENIGN.value, Label.MALIGNANT.value, _BONE) if word in words]
+    tumours = [word for word in said if word != _BONE]
+    if said and len(tumours) < 2 and not {"no", "non", "not"} & set(words):
+        return (tumours or said)[0]
     raise InvalidConfiguration(
         f"{path}: segment {segment.SegmentNumber} ({label!r}) is none of benign, malignant and bone, by code or label"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -55,7 +55,8 @@ class Labelled:
 def as_samples(pictures: Sequence[Labelled], folder: Path, kind: str, part: Part) -> GatheredSet:
     """The pictures of `part` as samples; checked first.
 
-    A group is held out for validation by the hash of its name: more pictures never move one to the other side.
+    Where the set names nothing for validation, a group is held out by the hash of its name: more pictures never move
+    one to the other side.
 
     Args:
         pictures: all of the set.
@@ -64,12 +65,19 @@ def as_samples(pictures: Sequence[Labelled], folder: Path, kind: str, part: Part
         part: what is wanted.
 
     Raises:
-        InvalidConfiguration: a picture is missing, label and outline contradict each other, a group is on both sides,
-            or there are too few pictures or classes.
+        InvalidConfiguration: a picture is missing or there twice, label and outline contradict each other, a group is
+            on both sides, or there are too few pictures or classes.
     """
+    seen: set[Path] = set()
     for one in pictures:
         _check(one)
-    _check_groups(pictures)
+        if one.picture in seen:
+            raise InvalidConfiguration(f"{one.picture}: is in the labels twice; leave one of them (label clash)")
+        seen.add(one.picture)
+    named = {one.split for one in pictures}
+    if part is Part.TEST and Split.TRAINING in named and Split.TEST not in named:
+        raise InvalidConfiguration(f"{folder}: names pictures for training and none for the test; give another folder")
+    pictures = _settled(pictures)
     tested = [one for one in pictures if one.split is Split.TEST]
     rest = [one for one in pictures if one.split is not Split.TEST]
     chosen = (tested or rest) if part is Part.TEST else rest
@@ -91,9 +99,12 @@ def as_samples(pictures: Sequence[Labelled], folder: Path, kind: str, part: Part
         short = f"none of them is {absent[0]}" if absent else f"at least {_FEWEST} are needed"
         raise InvalidConfiguration(f"{folder}: {len(chosen)} {part} pictures are not enough: {short}")
     if part is Part.TRAINING and len({sample.validation for sample in samples}) < 2:
-        raise InvalidConfiguration(
-            f"{folder}: all pictures fell on one side of training and validation; there are too few patients"
-        )
+        why = "there are too few patients"
+        if len(patients := {one.group for one in chosen}) == 1 and "" not in patients:
+            why = "all carry the same patient's name, such as one put there to hide it"
+        elif all(one.split is Split.VALIDATION for one in chosen):
+            why = "the set names all of them for validation"
+        raise InvalidConfiguration(f"{folder}: all pictures fell on one side of training and validation; {why}")
     told = ", ".join(f"{counts[label]} {label}" for label in (*CLASSES, Label.ABSTAIN) if counts[label])
     return GatheredSet(samples, _fingerprint(chosen, folder), f"{len(chosen)} real radiographs ({kind}): {told}.")
 
@@ -108,7 +119,11 @@ def _check(one: Labelled) -> None:
         raise InvalidConfiguration(f"{one.picture}: is labelled {one.label}, but a lesion is outlined (label clash)")
 
 
-def _check_groups(pictures: Sequence[Labelled]) -> None:
+def _settled(pictures: Sequence[Labelled]) -> list[Labelled]:
+    """The pictures, with what is said of one of a group said of all.
+
+    "For training" says nothing where nothing is named for validation.
+    """
     sides: dict[str, Labelled] = {}
     for one in pictures:
         if one.group and one.split is not Split.UNSAID:
@@ -118,6 +133,10 @@ def _check_groups(pictures: Sequence[Labelled]) -> None:
                     f"{one.picture} is for {one.split} and {other.picture} for {other.split}, but both are of one "
                     "patient: what is learned of a patient would be tested on the same patient"
                 )
+    settled = [replace(one, split=sides[one.group].split) if one.group in sides else one for one in pictures]
+    if any(one.split is Split.VALIDATION for one in settled):
+        return settled
+    return [replace(one, split=Split.UNSAID) if one.split is Split.TRAINING else one for one in settled]
 
 
 def _validation(one: Labelled, folder: Path) -> bool:
@@ -128,10 +147,12 @@ def _validation(one: Labelled, folder: Path) -> bool:
 
 
 def _fingerprint(pictures: Sequence[Labelled], folder: Path) -> str:
-    """Of names, sizes and all that was said; the pictures' own bytes are many gigabytes."""
+    """Of names, sizes and all that was said, masks included; the pictures' own bytes are many gigabytes."""
     found = hashlib.sha256()
     for one in pictures:
         name = one.picture.relative_to(folder).as_posix()
         said = (name, one.picture.stat().st_size, one.label, one.lesion, one.bone, one.group, one.split, one.family)
         found.update(repr(said).replace(str(folder), "").encode())
+        for file in {file: None for outline in (one.lesion, one.bone) if outline for file in outline.files()}:
+            found.update(hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()

@@ -20,13 +20,16 @@ def outlined(file: Path) -> Polygons | None:
     if not file.is_file():
         return None
     try:
-        shapes = json.loads(file.read_text("utf-8"))["shapes"]
+        document = json.loads(file.read_text("utf-8"))
+        shapes = document["shapes"]
         kinds = [str(shape.get("shape_type", "polygon")) for shape in shapes]
         corners = tuple(
             tuple((float(x), float(y)) for x, y in shape["points"])
             for shape, kind in zip(shapes, kinds, strict=True)
             if kind == "polygon"
         )
+        size = document.get("imageHeight"), document.get("imageWidth")
+        drawn_on = None if None in size else (int(size[0]), int(size[1]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidConfiguration(f"{file}: is not what LabelMe writes ({error!r})") from error
     if kinds and not corners:
@@ -35,4 +38,4 @@ def outlined(file: Path) -> Polygons | None:
         )
     if any(len(polygon) < 3 for polygon in corners):
         raise InvalidConfiguration(f"{file}: an outline has fewer than three corners; draw it again")
-    return Polygons(str(file), corners) if corners else None
+    return Polygons(str(file), corners, drawn_on) if corners else None

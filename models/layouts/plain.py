@@ -1,7 +1,7 @@
 """Plain folders: `images/`, and beside it `masks/` with a mask of the same name for each lesion.
 
 images/NAME.png (.jpg, .tif, .dcm)    or images/normal/NAME.png, images/benign/..., images/malignant/...
-masks/NAME.png                        white where the lesion is
+masks/NAME.png                        white where the lesion is; none for a normal picture, or a black one
 bones/NAME.png                        the same for the long bones; may be left out
 labels.csv                            file,label and, if known, patient,split,family,region; not needed where the
                                       folders of the images say the label
@@ -21,6 +21,8 @@ from bonedge.models.outlines import MaskFile
 from .labelled import SUFFIXES, Labelled, Part, Split, as_samples
 
 _IMAGES, _MASKS, _BONES, _LABELS = "images", "masks", "bones", "labels.csv"
+_MASK_SUFFIX = ".png"
+"""Of masks: JPEG would blur them."""
 
 
 def recognise(folder: Path) -> bool:
@@ -41,11 +43,18 @@ def read(folder: Path, part: Part) -> GatheredSet:
     unknown = sorted(table.keys() - named.keys())
     if unknown:
         raise InvalidConfiguration(f"{folder / _LABELS}: there is no picture {unknown[0]} in {images}")
+    stems: dict[Path, Path] = {}
+    for path in files:
+        other = stems.setdefault(path.relative_to(images).with_suffix(""), path)
+        if other is not path:
+            raise InvalidConfiguration(f"{other} and {path}: would share a mask; give one of them another name")
+    for masks in (folder / _MASKS, folder / _BONES):
+        for mask in sorted(path for path in masks.rglob("*") if path.suffix.lower() in SUFFIXES):
+            if mask.suffix != _MASK_SUFFIX:
+                raise InvalidConfiguration(f"{mask}: masks are looked for as NAME{_MASK_SUFFIX}; save it as that")
+            if mask.relative_to(masks).with_suffix("") not in stems:
+                raise InvalidConfiguration(f"{mask}: is a mask without a picture of that name in {images}")
     pictures = [_labelled(folder, path, name, table.get(name)) for name, path in named.items()]
-    stems = {path.relative_to(images).with_suffix("") for path in files}
-    for mask in sorted((folder / _MASKS).rglob("*.png")):
-        if mask.relative_to(folder / _MASKS).with_suffix("") not in stems:
-            raise InvalidConfiguration(f"{mask}: is a mask without a picture of that name in {images}")
     return as_samples(pictures, folder, "plain folders", part)
 
 
@@ -88,12 +97,18 @@ def _labelled(folder: Path, path: Path, name: str, row: Mapping[str, str] | None
     label = Label(row["label"]) if row else Label(above)
     if row and above in set(Label) and above != label:
         raise InvalidConfiguration(f"{path}: lies in {above}, but {folder / _LABELS} says {label} (label clash)")
-    mask, bone = (folder / where / Path(name).with_suffix(".png") for where in (_MASKS, _BONES))
+    mask, bone = (folder / where / Path(name).with_suffix(_MASK_SUFFIX) for where in (_MASKS, _BONES))
+    tumour = label in (Label.BENIGN, Label.MALIGNANT)
+    if tumour and not mask.is_file():
+        raise InvalidConfiguration(f"{path}: is labelled {label}, but there is no {mask} (missing mask)")
+    lesion = MaskFile(mask) if mask.is_file() else None
+    if lesion and not tumour and lesion.is_empty():
+        lesion = None
     row = row or {}
     return Labelled(
         path,
         label,
-        MaskFile(mask) if mask.is_file() else None,
+        lesion,
         MaskFile(bone) if bone.is_file() else None,
         group=row.get("patient", ""),
         split=Split(row.get("split", "")),
