@@ -137,7 +137,7 @@ def read_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     try:
-        settings = Settings.model_validate(tomllib.loads(path.read_text("utf-8")))
+        settings = Settings.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
     except OSError as error:
         raise InvalidConfiguration(f"{path}: cannot be read ({error.strerror}); give another --config") from error
     except UnicodeDecodeError as error:
@@ -153,14 +153,14 @@ def read_settings(path: Path | None) -> Settings:
 
 
 def _placed(table: BaseModel, here: Path) -> BaseModel:
-    """The table with every path that was given in it, alone or in a list, taken from `here`."""
+    """The table with every path that was given in it, alone or in a list, taken from `here` or, with ~, from home."""
     moved: dict[str, object] = {}
     for name in table.model_fields_set:
         value = getattr(table, name)
         if isinstance(value, Path):
-            moved[name] = here / value
+            moved[name] = here / value.expanduser()
         elif isinstance(value, tuple):
-            moved[name] = tuple(here / one if isinstance(one, Path) else one for one in value)
+            moved[name] = tuple(here / one.expanduser() if isinstance(one, Path) else one for one in value)
     return table.model_copy(update=moved)
 
 
@@ -170,6 +170,8 @@ def _explain(error: ValidationError) -> str:
     first = faults[0]
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
     what = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
+    if first["type"] == "model_type":
+        what = "should be a table"
     what = what.removeprefix("Input ").removeprefix("Value error, ")
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{key or 'the file'}: {what}{more}"

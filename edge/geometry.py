@@ -56,20 +56,6 @@ class Letterbox:
         """The part of the square that the picture occupies (a view)."""
         return square[self._inner]
 
-    def box_to_original(self, box: BoundingBox) -> BoundingBox:
-        """A box in the square -> the smallest box of the original that covers it, clipped to it."""
-        scale_x, scale_y = self.columns / self.inner_columns, self.rows / self.inner_rows
-        return clip_box(
-            BoundingBox(
-                int(np.floor((box.left - self.left) * scale_x)),
-                int(np.floor((box.top - self.top) * scale_y)),
-                int(np.ceil((box.right - self.left) * scale_x)),
-                int(np.ceil((box.bottom - self.top) * scale_y)),
-            ),
-            self.rows,
-            self.columns,
-        )
-
     def cut(self, square: Pixels, box: BoundingBox, side: int) -> Pixels:
         """A part of the square, named in pixels of the original, as float32 "side side"; 0 outside the square.
 

@@ -21,6 +21,10 @@ _OTHER_FILM = {
     "DXA": "a bone densitometry picture",
 }
 
+_LEAST_LONG_PX, _LEAST_SHORT_PX = 256, 100
+"""Of a picture that is judged. Of 36 phantoms of 640 pixels the seventeenth bundle called 31 right; of the same at 320
+and 256 pixels 27, at 192 23, at 128 15."""
+
 # fmt: off
 _OUTSIDE_WORDS = frozenset(
     (
@@ -54,9 +58,9 @@ def judge(
 ) -> Verdict:
     """The verdict on one picture, with its reasons as whole sentences.
 
-    Abstains when the file says that it is something else, when there is too little long bone in the picture, or when
-    the segmenter's features lie far from those of the training pictures. Otherwise calls a tumour at the operating
-    point, and among tumours a malignant one by its share.
+    Abstains when the file says that it is something else, when the picture is no larger than a preview, when there is
+    too little long bone in it, or when the segmenter's features lie far from those of the training pictures. Otherwise
+    calls a tumour at the operating point, and among tumours a malignant one by its share.
     """
     probabilities = {label: float(value) for label, value in zip(CLASSES, classification.probabilities, strict=True)}
     against = _reasons_to_abstain(source, segmentation, abstention)
@@ -93,6 +97,11 @@ def feature_distance(features: Pixels, abstention: Abstention) -> float:
 
 def _reasons_to_abstain(source: Source, segmentation: Segmentation, abstention: Abstention) -> list[str]:
     reasons = []
+    if min(source.rows, source.columns) < _LEAST_SHORT_PX or max(source.rows, source.columns) < _LEAST_LONG_PX:
+        reasons.append(
+            f"The picture has {source.columns} x {source.rows} pixels, too few to tell a lesion; give the radiograph "
+            "itself, not a preview."
+        )
     if source.modality is not None and source.modality not in _PLAIN_FILM:
         what = _OTHER_FILM.get(source.modality, f"of modality {source.modality}")
         reasons.append(f"The file says that it is {what}, not a plain radiograph of a limb.")

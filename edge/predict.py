@@ -21,7 +21,8 @@ from .write import write_examination
 
 
 @click.command("predict")
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+# What may not be read costs its own line and nothing else, so it is not for click to refuse.
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False), metavar="IMAGE...")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the results.  [default: bonedge-results]")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model bundle.  [default: bonedge's own]")
 @click.option("--key", type=click.Path(path_type=Path), help="Public key that must have signed the bundle.")

@@ -14,6 +14,10 @@ from .errors import BonedgeError
 from .records import NOTICE
 
 _HEADINGS = ("file", "verdict", "p(tumour)", "lesion mm", "ms", "result")
+_SPARE = ("ms", "lesion mm", "p(tumour)")
+"""What a narrow terminal goes without, in this order; all of it is in the results."""
+_NAME_WIDTH = 24
+"""Characters of a file's name that a terminal shows before it is folded."""
 _PREFIX = 8
 """So many digits of a result's name tell the results of one folder apart."""
 
@@ -36,7 +40,7 @@ class JsonLines:
 
     def result(self, path: Path, document: Mapping[str, Any]) -> None:
         """Print the result."""
-        click.echo(json.dumps(document))
+        click.echo(json.dumps(document, allow_nan=False))
 
     def failure(self, path: Path, error: BonedgeError) -> None:
         """Print {"error": {"input", "kind", "message"}}, and the line for a human on standard error."""
@@ -124,34 +128,49 @@ class Table:
         self._bar.stop()
         if not self._rows:
             return
+        console = Console(highlight=False)
+        styles = {"malignant": "red", "benign": "yellow", "normal": "green", "abstain": "cyan"}
+        kept = self._kept(console.width)
         grid = Grid(box=box.SIMPLE_HEAD)
-        for heading in _HEADINGS:
-            wide = heading == "file"
+        for place in kept:
+            wide = place == 0
             grid.add_column(
-                heading,
-                justify="left" if heading in ("file", "verdict") else "right",
+                _HEADINGS[place],
+                justify="left" if place < 2 else "right",
                 overflow="fold" if wide else "ellipsis",
                 no_wrap=not wide,
             )
-        explained = any(note for _, note, _ in self._rows)
-        if explained:
-            grid.add_column("why no verdict", style="dim")
-        styles = {"malignant": "red", "benign": "yellow", "normal": "green", "abstain": "cyan"}
-        for cells, note, label in self._rows:
+        for cells, _, label in self._rows:
             name, verdict, *others = (cell.replace("[", r"\[") for cell in cells)
-            extra = (note.replace("[", r"\["),) if explained else ()
-            grid.add_row(name, f"[{styles[label]}]{verdict}[/]", *others, *extra)
-        console = Console(highlight=False)
+            coloured = name, f"[{styles[label]}]{verdict}[/]", *others
+            grid.add_row(*(coloured[place] for place in kept))
         console.print(grid)
+        for cells, note, _ in self._rows:
+            if note:
+                console.print(f"{cells[0]}: no verdict. {note}", markup=False, style="dim", soft_wrap=True)
         console.print(_where(output), markup=False, soft_wrap=True)
         console.print(NOTICE, markup=False, style="dim")
+
+    def _kept(self, width: int) -> list[int]:
+        """Places of the columns that leave the names room on a terminal of `width` characters."""
+        widest = [max(len(heading), *(len(cells[place]) for cells, _, _ in self._rows)) for place, heading in
+                  enumerate(_HEADINGS)]  # fmt: skip
+        widest[0] = min(widest[0], _NAME_WIDTH)
+        kept = list(range(len(_HEADINGS)))
+        for spare in _SPARE:
+            # Three characters lie between columns, and two on either side.
+            if sum(widest[place] + 3 for place in kept) + 1 <= width:
+                break
+            kept.remove(_HEADINGS.index(spare))
+        return kept
 
 
 def report_for(paths: Sequence[Path], as_json: bool) -> Report:
     """The report that suits whoever reads standard output."""
     if as_json:
         return JsonLines()
-    return Table(paths) if sys.stdout.isatty() else Lines(paths)
+    # A scheduler may have closed it.
+    return Table(paths) if sys.stdout and sys.stdout.isatty() else Lines(paths)
 
 
 def row(path: Path, document: Mapping[str, Any]) -> tuple[str, ...]:

@@ -41,6 +41,16 @@ class Spacing:
     column_mm: float
     """Between the centres of two columns (horizontal)."""
 
+    @classmethod
+    def plausible(cls, row_mm: float, column_mm: float) -> Spacing | None:
+        """The spacing; None when no radiograph has it, so that nothing is measured by it.
+
+        Detectors and film scanners have 0.02 to 0.5 mm, and pixels that are about square.
+        """
+        low, high = sorted((row_mm, column_mm))
+        # Written so that what is not a number is not plausible.
+        return cls(row_mm, column_mm) if low >= 0.001 and high <= 10 and high <= 4 * low else None
+
 
 @dataclass(frozen=True)
 class Source:
@@ -110,9 +120,9 @@ class Segmentation:
     """bool "rows columns": union of the lesions kept."""
     lesions: tuple[Lesion, ...]
     lesion_map: Pixels
-    """float32 "256 256" (the segmenter's own grid), lesion probability 0..1."""
+    """float32 "side side" (the segmenter's own grid), lesion probability 0..1."""
     bone_map: Pixels
-    """float32 "256 256", long-bone probability 0..1."""
+    """float32 "side side", long-bone probability 0..1."""
     features: Pixels
     """float32 "channels": pooled bottleneck, for the distance to the training images."""
     bone_box: BoundingBox | None

@@ -66,7 +66,7 @@ def write_examination(
         write_ms = 1000 * (clock() - begun)
         files = {"overlay": overlay, "mask": mask}
         document = describe(examination, bundle, engine, created=now(), write_ms=write_ms, files=files)
-        write_whole(output / f"{name}.json", (json.dumps(document, indent=2) + "\n").encode())
+        write_whole(output / f"{name}.json", (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
     except OSError as error:
         raise OutputUnavailable(
             f"{output}: results cannot be written there ({error.strerror}); free space or give another --output"

@@ -22,6 +22,7 @@ from bonedge.edge.records import Spacing
 from .codestream import CODEC_ERRORS
 from .window import Lut, Presentation, SampleFormat, VoiFunction, Window
 
+_CUT_SHORT = "its DICOM header is cut short or describes no picture; copy or export it again"
 PARSE_ERRORS = (*CODEC_ERRORS, struct.error, BytesLengthException)
 """What pydicom raises on bad bytes."""
 
@@ -76,6 +77,8 @@ RADIOGRAPH_CLASSES = frozenset(
 )
 RADIOGRAPH_MODALITIES = frozenset({"CR", "DX", "RG", "RF", "XA", "PX", "IO", "MG", "OT", "SC", "HC"})
 """Modality (0028,0060) values under which projection radiographs are stored; which anatomy, a later stage judges."""
+_ALIASES = {"DR": "DX"}
+"""What modalities write that do not use the standard's terms."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,10 @@ def read_attributes(header: Dataset, sop_class: UID) -> Attributes:
             shown or how large it is in mm are left out instead.
     """
     modality = _text(header, "Modality")
+    modality = _ALIASES.get(modality or "", modality)
     _check_kind(header, UID(str(header.get("SOPClassUID", None) or sop_class)), modality)
     if "Rows" not in header or "Columns" not in header:
-        raise UnreadableImage("its DICOM header is cut short or describes no picture; copy or export it again")
+        raise UnreadableImage(_CUT_SHORT)
     bits_allocated, samples = _sample_format(header)
     return Attributes(
         rows=_whole(header, "Rows", 0),
@@ -133,6 +137,8 @@ def _check_kind(header: Dataset, sop_class: UID, modality: str | None) -> None:
     known_class = sop_class in RADIOGRAPH_CLASSES
     if sop_class and not known_class and kind not in ("of an unknown kind", str(sop_class)):
         raise NotARadiograph(f"not a radiograph: it is {kind} ({shown})")
+    if not known_class and not modality and "Rows" not in header:
+        raise UnreadableImage(_CUT_SHORT)
     if (modality or not known_class) and modality not in RADIOGRAPH_MODALITIES:
         raise NotARadiograph(f"not a radiograph: it is {kind or 'of an unknown kind'} with {shown}")
     frames = _whole(header, "NumberOfFrames", 1)
@@ -235,9 +241,9 @@ def _spacing(header: Dataset) -> Spacing | None:
         value = _optional(header, keyword)
         if not isinstance(value, MutableSequence) or len(value) != 2:
             continue
-        row, column = float(value[0]), float(value[1])
-        if math.isfinite(row) and math.isfinite(column) and row > 0 and column > 0:
-            return Spacing(row, column)
+        spacing = Spacing.plausible(float(value[0]), float(value[1]))
+        if spacing is not None:
+            return spacing
     return None
 
 

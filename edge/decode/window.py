@@ -136,10 +136,20 @@ def voi_values(modality: Values, presentation: Presentation) -> Values | None:
     """VOI LUT, or else window (PS3.3 C.11.2): float64, 0..1. None when there is none, or none with a meaning."""
     if presentation.voi_lut is not None:
         lut = presentation.voi_lut
-        return _through(modality, lut) / max((1 << lut.bits) - 1, int(lut.entries.max()), 1)
+        return _through(modality, lut) / _white(lut)
     if presentation.window is None:
         return None
     return window_values(modality, presentation.window)
+
+
+def _white(lut: Lut) -> int:
+    """The entry that is shown white: by its descriptor, unless that says 16 bits over entries of 14 or fewer.
+
+    Modalities that write so mean the entries' own bits; the picture would be shown all but black.
+    """
+    highest = int(lut.entries.max())
+    bits = highest.bit_length() if lut.bits == 16 and highest.bit_length() <= 14 else lut.bits
+    return max((1 << bits) - 1, highest, 1)
 
 
 def window_values(modality: Values, window: Window) -> Values | None:

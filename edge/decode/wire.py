@@ -10,7 +10,6 @@ Both ends are on one machine, numbers are little-endian.
 from __future__ import annotations
 
 import json
-import math
 import os
 import select
 import struct
@@ -76,8 +75,8 @@ def unpack_source(content: dict[str, Any], sha256: str) -> Source:
     check_size(rows, columns)
     spacing = source["spacing"]
     if spacing is not None:
-        spacing = Spacing(float(spacing["row_mm"]), float(spacing["column_mm"]))
-        if not (math.isfinite(spacing.row_mm + spacing.column_mm) and min(spacing.row_mm, spacing.column_mm) > 0):
+        spacing = Spacing.plausible(float(spacing["row_mm"]), float(spacing["column_mm"]))
+        if spacing is None:
             raise ValueError("impossible spacing")
     names = {name: source[name] for name in ("sop_instance_uid", "study_instance_uid", "modality", "body_part")}
     if any(name is not None and not (isinstance(name, str) and len(name) <= 64) for name in names.values()):

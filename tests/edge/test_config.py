@@ -95,7 +95,7 @@ def test_the_shipped_example_is_right() -> None:
         ("[watch]\nmetrics_port = 0\n", "watch.metrics_port"),
         ("[watch]\nkeep_days = -1\n", "watch.keep_days"),
         ("[watch]\nkeep_disk_share = 1.5\n", "watch.keep_disk_share"),
-        ("predict = 3\n", "predict"),
+        ("predict = 3\n", "predict: should be a table"),
         ("[predict\n", "is not TOML"),
     ],
 )
@@ -107,6 +107,21 @@ def test_mistakes_are_named(tmp_path: Path, text: str, words: str) -> None:
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_windows_notepad_saved_is_read(tmp_path: Path) -> None:
+    """If it failed, the mark that editors put before UTF-8 would be called a mistake in line 1."""
+    path = tmp_path / "bonedge.toml"
+    path.write_bytes(b"\xef\xbb\xbf[predict]\nthreads = 2\n")
+    assert read_settings(path).predict.threads == 2
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it failed, results would land in a folder called ~ beside the configuration."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert read_settings(written(tmp_path, '[predict]\noutput = "~/out"\n')).predict.output == Path(
+        "/home/somebody/out"
+    )
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def verdict(
     *,
     modality: str | None = "DX",
     body_part: str | None = "KNEE",
+    size: tuple[int, int] = (640, 480),
     bone_fraction: float = 0.3,
     features: tuple[float, float] = (1.0, 2.0),
     lesions: tuple[Lesion, ...] = (),
@@ -36,12 +37,30 @@ def verdict(
 ) -> Verdict:
     flat = np.zeros((256, 256), np.float32)
     return judge(
-        Source("0" * 64, 100, 100, modality=modality, body_part=body_part),
+        Source("0" * 64, *size, modality=modality, body_part=body_part),
         Segmentation(flat > 0, lesions, flat, flat, np.array(features, np.float32), None, bone_fraction),
         Classification(np.array(probabilities, np.float32), BoundingBox(0, 0, 1, 1)),
         Decision(**decision),
         ABSTENTION,
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "judged"),
+    [
+        ((640, 480), True),
+        ((256, 100), True),
+        ((100, 256), True),
+        ((255, 200), False),
+        ((640, 99), False),
+        ((3, 5), False),
+    ],
+)
+def test_a_preview_gets_no_verdict(size: tuple[int, int], judged: bool) -> None:
+    """If it failed, a thumbnail that shows nothing would be called normal."""
+    said = verdict(size=size)
+    assert (said.label is not Label.ABSTAIN) == judged
+    assert judged or said.reasons[0].startswith(f"The picture has {size[1]} x {size[0]} pixels")
 
 
 @pytest.mark.parametrize(

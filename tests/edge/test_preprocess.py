@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bonedge.edge.geometry import Letterbox
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import Prepared, prepare
-from bonedge.edge.records import BoundingBox, Pixels, Radiograph, Source
+from bonedge.edge.records import Pixels, Radiograph, Source
 
 P = Preprocessing()
 
@@ -143,31 +143,6 @@ def test_padding_is_black_and_the_picture_is_centred() -> None:
     assert (box.inner_rows, box.inner_columns, box.left) == (256, 128, 64)
     assert (square[padding] == (0 - P.mean) / P.std).all()
     assert square[~padding].max() > 1
-
-
-@given(rows=st.integers(2, 2000), columns=st.integers(2, 2000), data=st.data())
-@settings(max_examples=60, deadline=None)
-def test_boxes_survive_the_way_back(rows: int, columns: int, data: st.DataObject) -> None:
-    """If it failed, a lesion's box would lie beside the lesion in the original picture."""
-    letterbox = Letterbox.fit(rows, columns, 256)
-    left = data.draw(st.integers(0, columns - 1))
-    top = data.draw(st.integers(0, rows - 1))
-    right, bottom = data.draw(st.integers(left + 1, columns)), data.draw(st.integers(top + 1, rows))
-    x, y = letterbox.inner_columns / columns, letterbox.inner_rows / rows
-    square = BoundingBox(
-        letterbox.left + int(np.floor(left * x)),
-        letterbox.top + int(np.floor(top * y)),
-        letterbox.left + int(np.ceil(right * x)),
-        letterbox.top + int(np.ceil(bottom * y)),
-    )
-    back = letterbox.box_to_original(square)
-    assert back.left <= left
-    assert back.top <= top
-    assert back.right >= right
-    assert back.bottom >= bottom
-    # and not larger than two pixels of the square can explain
-    assert back.width - (right - left) <= 2 / x + 2
-    assert back.height - (bottom - top) <= 2 / y + 2
 
 
 @given(rows=st.integers(20, 1200), columns=st.integers(20, 1200), x=st.floats(0.1, 0.9), y=st.floats(0.1, 0.9))

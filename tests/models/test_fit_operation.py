@@ -167,7 +167,9 @@ def test_verdicts_are_those_of_the_judge(seed: int, tumour: float, malignant: fl
     for row, verdict in zip(probabilities, _verdicts(probabilities, decision), strict=True):
         segmentation = Segmentation(nothing > 0, (), nothing, nothing, np.zeros(1, np.float32), None, 1.0)
         abstention = Abstention(feature_mean=(0.0,), feature_basis=((1.0,),), maximum_distance=1)
-        said = judge(Source("", 4, 4), segmentation, Classification(row, BoundingBox(0, 0, 1, 1)), decision, abstention)
+        said = judge(
+            Source("", 640, 640), segmentation, Classification(row, BoundingBox(0, 0, 1, 1)), decision, abstention
+        )
         at_the_edge = min(abs(1 - row[0] - tumour), abs(row[2] - malignant * (row[1] + row[2]))) < 1e-6
         assert at_the_edge or said.label is CLASSES[verdict]
 

@@ -129,6 +129,11 @@ def test_source_says_what_the_picture_is_and_no_name(dicom, small):
         ({"PixelSpacing": ["0.1"]}, None),
         ({"PixelSpacing": ["0", "0"], "ImagerPixelSpacing": ["0.3", "0.3"]}, Spacing(0.3, 0.3)),
         ({"PixelSpacing": ["0.1", "0.1", "0.1"]}, None),
+        ({"PixelSpacing": ["1e-300", "1e-300"], "ImagerPixelSpacing": ["0.3", "0.3"]}, Spacing(0.3, 0.3)),
+        ({"PixelSpacing": ["1e30", "1e30"]}, None),
+        ({"PixelSpacing": ["0.3", "30"]}, None),
+        ({"PixelSpacing": ["0.3", "1.3"]}, None),
+        ({"PixelSpacing": ["0.3", "1.1"]}, Spacing(0.3, 1.1)),
     ],
 )
 def test_spacing(dicom, small, attributes, expected):

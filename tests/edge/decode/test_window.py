@@ -143,6 +143,17 @@ def test_voi_lut_sequence(dicom, picture, lut, signed, count):
     np.testing.assert_allclose(decode_bytes(data).pixels, oracle / 1023, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("described", "held", "white"), [(16, 12, 4095), (16, 10, 1023), (16, 16, 65535), (12, 10, 4095)]
+)
+def test_a_voi_lut_that_says_16_bits_of_fewer(dicom, picture, lut, described, held, white):
+    """The reader could not check an outline on an overlay that is all but black."""
+    stored = picture(40, 50, 0, 4095, "u2")
+    table = np.linspace(0, (1 << held) - 1, 4096).astype(np.uint16)
+    data = dicom(stored, bits_stored=12, VOILUTSequence=[lut(0, table, described)])
+    np.testing.assert_allclose(decode_bytes(data).pixels, table[stored] / white, atol=1e-6)
+
+
 def test_eight_bit_lut_entries(dicom, picture):
     """Old tables, packed two entries to a word, would be read as noise."""
     from pydicom.dataset import Dataset
