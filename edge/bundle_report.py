@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -51,12 +52,23 @@ def signature(bundle: Bundle) -> dict[str, str | None]:
 
 def passport_summary(contents: Mapping[str, bytes]) -> dict[str, Any] | None:
     """The top-level `summary` of passport.json; None when there is no such file, or none in it."""
+    summary = _passport(contents).get("summary")
+    return summary if isinstance(summary, dict) else None
+
+
+def conversion_seeds(contents: Mapping[str, bytes]) -> set[int]:
+    """Seeds of the phantoms that passport.json says the conversion calibrated, repaired and judged with."""
+    sets = (_passport(contents).get(name) for name in ("calibration", "repair", "validation"))
+    told = (str(one.get("from", "")) for one in sets if isinstance(one, dict))
+    return {int(where.removeprefix("phantoms:")) for where in told if re.fullmatch("phantoms:[0-9]{1,18}", where)}
+
+
+def _passport(contents: Mapping[str, bytes]) -> dict[str, Any]:
     try:
         passport = json.loads(contents.get(PASSPORT, b"null"))
     except (ValueError, RecursionError):  # anybody's JSON may be in a bundle; what cannot be read is not shown
-        return None
-    summary = passport.get("summary") if isinstance(passport, dict) else None
-    return summary if isinstance(summary, dict) else None
+        return {}
+    return passport if isinstance(passport, dict) else {}
 
 
 def signature_sentence(found: Mapping[str, str | None]) -> str:

@@ -23,6 +23,7 @@ from bonedge.edge.bundle_report import MODEL_CARD, passport_summary
 from bonedge.edge.errors import BundleRefused, InvalidConfiguration
 from bonedge.edge.records import NOTICE
 
+from .datasets import REAL
 from .evaluation import FEWEST, behaviour, slices_of, worst
 from .evaluation_tables import figures_by_part, shown
 
@@ -104,7 +105,7 @@ def _models(bundle: Bundle) -> list[str]:
         f"of {decision.malignant_threshold:g} of it on; a lesion's pixels from {decision.lesion_threshold:g} on.",
         f"- It abstains under {abstention.minimum_bone_fraction:.1%} of bone, and on pictures whose features lie "
         f"further than {abstention.maximum_distance:g} from those it was trained on.",
-        f"- Networks: {'; '.join(sizes)}.",
+        f"- Networks: {'; '.join(sizes)}. Mixed is eight bits, but for the layers that conversion left in more.",
     ]
 
 
@@ -114,8 +115,11 @@ def _data(bundle: Bundle) -> list[str]:
         return [f"{training.data.rstrip('.')}. Where they come from and how they were chosen is not recorded here."]
     benign, malignant = ([family.name for family in FAMILIES if family.malignant is which] for which in (False, True))
     regions = [region.value for region in REGIONS]
+    real = REAL in training.data
+    nobody = "" if real else " No patient, no real radiograph, no person's data."
+    where = " Where the real ones come from and how they were chosen is not recorded here. Of the simulated ones:"
     return [
-        f"{training.data.rstrip('.')}. No patient, no real radiograph, no person's data.",
+        f"{training.data.rstrip('.')}.{where if real else nobody}",
         "",
         f"- The simulator as of generation {GENERATION}; an earlier one had less. Regions, where nothing else is said "
         f"above: {_listed(regions)}; growth plates open and closed.",
@@ -129,7 +133,8 @@ def _data(bundle: Bundle) -> list[str]:
 
 def _making(bundle: Bundle) -> list[str]:
     training, summary = bundle.manifest.training, passport_summary(bundle.contents)
-    lines = ["```", *training.command.split("; "), "```"] if training.command else ["Not recorded."]
+    told = "Each command once, as it was given; networks that were averaged share their first ones:"
+    lines = [told, "", "```", *training.command.split("; "), "```"] if training.command else ["Not recorded."]
     if summary is not None:
         facts = (f"- {key}: {value}" for key, value in summary.items() if isinstance(value, str | int | float))
         lines += ["", "Conversion; `passport.json` and `report.html` say what was tried:", "", *facts]
@@ -145,10 +150,13 @@ def _results(evaluation: Mapping[str, Any]) -> list[str]:
     coverage = [_row(f"{100 * one['coverage']:.0f}", shown(one["risk"])) for one in evaluation["risk_coverage"]]
     count, seed, regions = evaluation["phantoms"], evaluation["seed"], evaluation.get("regions", ())
     asked = "".join(f" --region {region}" for region in regions)
+    parts_shown = (
+        f", and so {_listed(regions)}" if regions else f"; {_listed(region.value for region in REGIONS)} by chance"
+    )
     return [
         f"{count} phantoms of generation {evaluation['generation']}, seed {seed}, which nothing was trained or tuned "
         "on: normal, benign and malignant in equal parts, and so the difficulties"
-        f"{', and so ' + _listed(regions) if regions else ''}. To abstain counts as wrong. "
+        f"{parts_shown}. To abstain counts as wrong. "
         f"Per cent, 95 % intervals; {engine['name']} in {engine['precision']}:",
         "",
         f"    bonedge evaluate --phantoms {count} --seed {seed}{asked} --engine {engine['name']}",
@@ -166,13 +174,14 @@ def _results(evaluation: Mapping[str, Any]) -> list[str]:
 def _weaknesses(evaluation: Mapping[str, Any]) -> list[str]:
     found = worst(slices_of(evaluation), evaluation["binary"]["accuracy"]["value"], _WORST)
     if not found:
-        return [f"Of the slices with {FEWEST} pictures or more, none is worse than the whole beyond doubt."]
+        return [f"Of the slices with {FEWEST} pictures or more, none is worse than the whole as far as can be told."]
     rows = [
         _row(f"{one.by}: {one.value}", str(one.pictures), shown(one.accuracy), shown(one.class_accuracy))
         for one in found
     ]
     return [
-        "Tumour or not is told worse than on the whole, the 95 % interval lying below it:",
+        "Tumour or not is told worse than on the whole, the 95 % interval lying below it, which by chance "
+        "alone happens to one slice in forty:",
         "",
         *_table(["pictures with", "number", "tumour or not, right", "class, right"], rows),
     ]

@@ -18,6 +18,8 @@ from bonedge.edge.records import Label, Mask
 
 from .outlines import MaskFile, Outline
 
+REAL = "real radiographs"
+"""How a set that was not simulated describes itself."""
 TRAINING_PICTURES = "training-pictures.txt"
 """Beside a trained pair: the fingerprint of every picture that it was trained or tuned on, one a line."""
 _EVERY = 7

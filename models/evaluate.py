@@ -19,6 +19,7 @@ from bonedge.calibration.phantom.generate import GENERATION, generate
 from bonedge.calibration.phantom.records import Regime, Region
 from bonedge.calibration.production import produce
 from bonedge.edge.bundle import open_bundle
+from bonedge.edge.bundle_report import conversion_seeds
 from bonedge.edge.decode import decode_bytes
 from bonedge.edge.engines import DEVICES, ENGINES, load
 from bonedge.edge.errors import InvalidConfiguration
@@ -100,6 +101,11 @@ def command(
         raise InvalidConfiguration(
             f"seed {seed} was used to make {bundle.manifest.name} {bundle.manifest.version}; "
             "results on it would flatter: take another --seed"
+        )
+    if seed in conversion_seeds(bundle.contents):
+        raise InvalidConfiguration(
+            f"seed {seed} was converted with: its phantoms chose which layers of {bundle.manifest.name} "
+            f"{bundle.manifest.version} are in eight bits; take another --seed"
         )
     networks = load(bundle, engine=engine, device=device, threads=threads)
     outcomes = examine(Pipeline(bundle, networks), seed, phantoms, jobs, asked)

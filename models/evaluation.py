@@ -23,6 +23,7 @@ from .metrics import (
     binary,
     confusion,
     interval,
+    reflected_interval,
     resample,
     segmentation,
     three_class,
@@ -194,10 +195,11 @@ def _ranking(outcomes: Sequence[Outcome], seed: int) -> dict[str, Estimate]:
     probabilities = np.array([[outcome.probabilities[label] for label in CLASSES] for outcome in outcomes], np.float64)
     scores, weights = 1 - probabilities[:, 0], resample(truths, seed)
     by_chance = calibration_error_by_chance(probabilities, seed)
+    errors = expected_calibration_error(probabilities, truths, weights)
     return {
         "auc": _estimate(roc_area(scores, tumour, weights)),
         _SENSITIVITY: _estimate(sensitivity_at(SPECIFICITY, scores, tumour, weights)),
-        "calibration_error": _estimate(expected_calibration_error(probabilities, truths, weights)),
+        "calibration_error": reflected_interval(float(errors[0]), errors[1:]),
         "calibration_error_by_chance": interval(float(by_chance.mean()), by_chance),
     }
 

@@ -12,6 +12,7 @@ from .metrics import VERDICTS, Estimate
 
 _TABLE_WIDTH = 120
 _WORST = 8
+_WORSE = "Where the interval lies below the whole's accuracy (of one slice in forty by chance alone)"
 _TITLES = {
     "auc": "AUC",
     "calibration_error_by_chance": "cal. err. by chance",
@@ -52,7 +53,7 @@ def print_tables(document: dict[str, Any]) -> None:
     console.print(truths)
     found = worst(slices_of(document), document["binary"]["accuracy"]["value"], _WORST)
     if found:
-        worse = Table(box=box.SIMPLE_HEAD, title="Where it is worse than on the whole, beyond doubt")
+        worse = Table(box=box.SIMPLE_HEAD, title=_WORSE)
         for heading in ("pictures with", "", "number", "tumour or not, right", "class, right", "Dice, median"):
             worse.add_column(heading, justify="left" if heading in ("pictures with", "") else "right")
         for one in found:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.records import CLASSES, Label
-from bonedge.models.datasets import GatheredSet, Sample
+from bonedge.models.datasets import REAL, GatheredSet, Sample
 from bonedge.models.outlines import Outline
 
 SUFFIXES = frozenset({".dcm", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
@@ -106,7 +106,7 @@ def as_samples(pictures: Sequence[Labelled], folder: Path, kind: str, part: Part
             why = "the set names all of them for validation"
         raise InvalidConfiguration(f"{folder}: all pictures fell on one side of training and validation; {why}")
     told = ", ".join(f"{counts[label]} {label}" for label in (*CLASSES, Label.ABSTAIN) if counts[label])
-    return GatheredSet(samples, _fingerprint(chosen, folder), f"{len(chosen)} real radiographs ({kind}): {told}.")
+    return GatheredSet(samples, _fingerprint(chosen, folder), f"{len(chosen)} {REAL} ({kind}): {told}.")
 
 
 def _check(one: Labelled) -> None:

@@ -127,7 +127,7 @@ def command(
             costs,
             outlines(held_back),
             protocol=protocol,
-            training=sets["training"].description,
+            training=f"{sets['training'].description} Regions by the U-Net of SHA-256 {_digest(segmenter)[:16]}.",
             test=sets["test"].description,
             test_pictures={label.value: int((truths == number).sum()) for number, label in enumerate(CLASSES)},
             command=typed(),
@@ -182,5 +182,9 @@ def _say_what_begins(of: int) -> Callable[[str], None]:
 
 
 def _identity(segmenter: Path, *sets: SampleSet) -> str:
-    parts = [one.fingerprint for one in sets] + [hashlib.sha256(segmenter.read_bytes()).hexdigest()]
+    parts = [one.fingerprint for one in sets] + [_digest(segmenter)]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _digest(segmenter: Path) -> str:
+    return hashlib.sha256(segmenter.read_bytes()).hexdigest()

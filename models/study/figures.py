@@ -1,8 +1,8 @@
 """The study's figures of a system over its seeds, each with a 95 % confidence interval over test pictures.
 
 A figure is the mean over seeds. Its interval resamples pictures, within each true class, and keeps the networks:
-percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13). How far seeds lie apart is
-given beside it.
+percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13), reflected for the
+calibration error. How far seeds lie apart is given beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bonedge.models.metrics import Counts, Weights, binary_f1, macro_f1, share, weighted_confusion
+from bonedge.models.metrics import (
+    Counts,
+    Weights,
+    binary_f1,
+    interval,
+    macro_f1,
+    reflected_interval,
+    share,
+    weighted_confusion,
+)
 from bonedge.models.scores import SPECIFICITY, expected_calibration_error, roc_area, sensitivity_at
 
 _MALIGNANT = 2
@@ -76,8 +85,11 @@ def figure(measure: Measure, truths: NDArray[np.int64], probabilities: NDArray[n
     """
     drawn = np.stack([measure(Said(truths, one), weights) for one in probabilities])
     mean = drawn.mean(axis=0)
-    low, high = np.percentile(mean[1:], [2.5, 97.5])
-    return Figure(float(mean[0]), float(low), float(high), float(drawn[:, 0].std(ddof=1)) if len(drawn) > 1 else 0.0)
+    bounded = reflected_interval if measure is calibration_error else interval
+    found = bounded(float(mean[0]), mean[1:])
+    assert found.low is not None
+    assert found.high is not None
+    return Figure(float(mean[0]), found.low, found.high, float(drawn[:, 0].std(ddof=1)) if len(drawn) > 1 else 0.0)
 
 
 def accuracy(said: Said, weights: Weights) -> Figures:

@@ -38,10 +38,10 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """What may be said of the reference at the level of 5 %."""
+        """What may be said of the reference's verdicts at the level of 5 %."""
         if self.adjusted >= _LEVEL:
             return "no difference shown"
-        return "better" if self.only_reference > self.only_rival else "worse"
+        return f"right {'more' if self.only_reference > self.only_rival else 'less'} often"
 
 
 def difference(

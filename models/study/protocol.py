@@ -22,7 +22,7 @@ class Start(StrEnum):
     """Which weights a network begins with."""
 
     SCRATCH = "from scratch"
-    TRANSFER = "transfer (phantom regions)"
+    TRANSFER = "transfer (parts of the body)"
     IMAGENET = "transfer (ImageNet)"
 
 

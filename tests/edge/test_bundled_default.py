@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import bonedge.edge
+from bonedge.edge.bundle import Bundle, bundled_default
+from bonedge.edge.bundle_report import conversion_seeds
 
 SCRIPT = """
 import sys
@@ -65,3 +67,20 @@ def test_is_found_in_an_editable_install() -> None:
         pytest.skip("models/released/bundle is not there yet")
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [str(released), "False"]
+
+
+def test_what_the_bundle_was_converted_with_is_not_evaluated_on() -> None:
+    """The card would say that nothing was tuned on pictures that its layers were chosen by."""
+    bundle = Bundle.open(bundled_default())
+    assert conversion_seeds(bundle.contents) == {910001, 910002}
+    script = "from bonedge.edge.cli import main; main()"
+    command = [sys.executable, "-c", script, "evaluate", "--phantoms", "9", "--seed", "910002"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "seed 910002 was converted with" in done.stderr
+
+
+@pytest.mark.parametrize("passport", [b"", b"[1]", b'{"calibration": 3}', b'{"validation": {"from": "phantoms:x"}}'])
+def test_a_passport_that_says_nothing_names_no_seeds(passport: bytes) -> None:
+    """Somebody else's bundle could not be evaluated."""
+    assert conversion_seeds({"passport.json": passport}) == set()

@@ -81,7 +81,7 @@ def test_an_evaluation_from_before_parts_of_the_body_were_asked_for_still_serves
     done = bonedge("card", bundle, "--evaluation", tmp_path / "earlier.json")
     assert done.returncode == 0, done.stderr
     card = (bundle / "MODEL_CARD.md").read_text()
-    assert "and so the difficulties. To abstain" in card
+    assert "and so the difficulties; knee, leg, ankle, forearm by chance. To abstain" in card
     assert "--seed 31 --engine" in card
 
 
@@ -96,6 +96,20 @@ def test_real_pictures_are_not_called_phantoms(bonedge: Run, bundle: Path, evalu
     assert "90 real radiographs (COCO). Where" in card
     assert "No patient" not in card
     assert "from the simulator" not in card
+
+
+def test_real_pictures_among_phantoms_are_not_denied(bonedge: Run, bundle: Path, evaluation: Path) -> None:
+    """The card of a pair that learned from both would say in one line that there were patients and none."""
+    opened = Bundle.open(bundle)
+    data = "4000 simulated radiographs; no real patients. 90 real radiographs (COCO)."
+    training = opened.manifest.training.model_copy(update={"data": data})
+    write_bundle(bundle, opened.manifest.model_copy(update={"training": training}), dict(opened.contents))
+    done = bonedge("card", bundle, "--evaluation", evaluation)
+    assert done.returncode == 0, done.stderr
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "90 real radiographs (COCO). Where the real ones come from" in card
+    assert "No patient" not in card
+    assert "Of the simulated ones:" in card
 
 
 def test_a_second_card_takes_the_first_ones_place(bonedge: Run, bundle: Path, evaluation: Path) -> None:

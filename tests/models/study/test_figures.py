@@ -105,7 +105,11 @@ def test_a_better_system_is_found_better_and_a_copy_is_not() -> None:
     assert (same.accuracy, same.auc, same.only_reference, same.only_rival, same.p) == (0, 0, 0, 0, 1)
     worse = difference("rival", poor[None], good[None], truths, weights)
     assert (worse.only_reference, worse.only_rival, worse.p) == (better.only_rival, better.only_reference, better.p)
-    assert [one.verdict for one in (better, same, worse)] == ["better", "no difference shown", "worse"]
+    assert [one.verdict for one in (better, same, worse)] == [
+        "right more often",
+        "no difference shown",
+        "right less often",
+    ]
 
 
 def test_mcnemar_is_the_binomial_of_the_discordant() -> None:

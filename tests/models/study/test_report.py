@@ -60,8 +60,8 @@ def test_rivals_are_compared_with_a_verdict_in_words(study: Document) -> None:
     for rival, verdict in verdicts.items():
         assert table[rival] == verdict
         assert f"<td>{rival}</td>" in as_page(study)
-    assert verdicts["VGG16, U-Net region, from scratch"] == "better"
-    assert verdicts["Sobel"] == "better"
+    assert verdicts["VGG16, U-Net region, from scratch"] == "right more often"
+    assert verdicts["Sobel"] == "right more often"
     assert verdicts["EfficientNetB0, whole image, from scratch"] == "no difference shown"
 
 

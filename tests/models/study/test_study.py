@@ -76,7 +76,7 @@ def test_every_arm_is_measured_and_told(finished: tuple[Path, str]) -> None:
     assert len(networks) == ARMS
     assert {one["shown"] for one in networks} == {"whole image", "U-Net region", "true region"}
     assert [one["augmented"] for one in networks].count(False) == 1
-    assert [one["start"] for one in networks].count("transfer (phantom regions)") == 1
+    assert [one["start"] for one in networks].count("transfer (parts of the body)") == 1
     for one in networks:
         accuracy = one["figures"]["accuracy"]
         assert 0 <= accuracy["low"] <= accuracy["value"] <= accuracy["high"] <= 1
