@@ -201,7 +201,7 @@ def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> 
         arrays["size"][index] = rows, columns
         arrays["picture"][index] = _bytes(prepared.letterbox.apply(prepared.working))
         shape = radiograph.pixels.shape
-        bone = sample.bone_mask and sample.bone_mask.mask(shape)
+        bone = None if sample.bone_mask is None else sample.bone_mask.mask(shape)
         for name, outline in (("lesion", sample.lesion(shape)), ("bone", bone)):
             if outline is None:
                 continue

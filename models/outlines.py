@@ -70,8 +70,8 @@ class MaskFile:
         if mask is None or mask.dtype not in (np.uint8, np.uint16):
             raise InvalidConfiguration(f"{self.path}: the mask cannot be read as a picture of 8 or 16 bits")
         if mask.ndim == 3:
-            colours, opacity = mask[..., :3], mask[..., 3:]
-            if (colours != colours[..., :1]).any() or (opacity != np.iinfo(mask.dtype).max).any():
+            colours, opaque = mask[..., :3], mask[..., 3:] == (255 if mask.dtype == np.uint8 else 65535)
+            if np.any(colours != colours[..., :1]) or not np.all(opaque):
                 raise InvalidConfiguration(
                     f"{self.path}: the mask has colours or transparent parts, so what is inside is not clear; save it "
                     "white on black"
