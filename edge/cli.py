@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -35,6 +36,7 @@ _EXTRAS = {
 """What has to be installed for the commands that a workstation does not need, by the name of the package's extra."""
 _DEFECT = 70
 """EX_SOFTWARE of sysexits.h: an error that bonedge did not foresee."""
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
@@ -93,6 +95,9 @@ def _unforeseen(error: Exception) -> int:
         for extra, needed in _EXTRAS.items():
             if package in needed:
                 return _fail(f'This command needs {error.name}: pip install "bonedge[{extra}]"', 2)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        where = click.format_filename(error.filename) if error.filename else "standard output or a file"
+        return _fail(f"{where}: cannot be written ({error.strerror}); free space", 2)
     text = " ".join(str(error).split())
     return _fail(
         f"{type(error).__name__}: {text}. This is a defect; run again with BONEDGE_DEBUG=1 to see where.", _DEFECT

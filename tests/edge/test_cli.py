@@ -94,6 +94,16 @@ cli.import_module = refuse
     assert "BONEDGE_DEBUG=1" in done.stderr
 
 
+def test_a_full_disk_is_no_defect() -> None:
+    """If it failed, whoever's disk is full would report a defect."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", _RUN, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("bonedge: standard output or a file: cannot be written (No space left on device)")
+
+
 def test_a_reader_that_goes_away_is_no_defect() -> None:
     """If it failed, `bonedge predict --json ... | head -1` would end in an error message."""
     flood = "import click, bonedge.edge.cli as cli\ncli.import_module = lambda name: type('M', (), {'command': flood})"
