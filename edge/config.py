@@ -6,12 +6,20 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import InvalidConfiguration
 from .trust import Trust, read_version
 
-Folder = Annotated[Path, Field(strict=False)]
+
+def _named(value: object) -> object:
+    # Path("") is the current folder, which nobody means who leaves a value empty.
+    if value == "":
+        raise ValueError("is empty; leave the key out, or name a place")
+    return value
+
+
+Location = Annotated[Path, Field(strict=False), BeforeValidator(_named)]
 EngineChoice = Literal["auto", "tflite", "openvino"]
 _DEFAULT_OUTPUT = Path("bonedge-results")
 
@@ -23,7 +31,7 @@ class _Strict(BaseModel):
 class BundleSettings(_Strict):
     """The `[bundle]` table: what is demanded of every model bundle before it is loaded."""
 
-    key: Annotated[Path, Field(strict=False)] | None = None
+    key: Location | None = None
     """PEM file with the Ed25519 public key that must have signed it; None demands no signature."""
     minimum_version: str | None = None
     """Lowest version that is loaded, such as "1.2"; None takes any."""
@@ -45,26 +53,26 @@ class BundleSettings(_Strict):
 class PredictSettings(_Strict):
     """The `[predict]` table: what `bonedge predict` does unless its options say otherwise."""
 
-    bundle: Annotated[Path, Field(strict=False)] | None = None
+    bundle: Location | None = None
     """Folder of the model bundle; None is the one that came with bonedge."""
     engine: EngineChoice = "auto"
     device: Literal["CPU", "GPU", "AUTO"] = "CPU"
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """Of the inference engine; None is one per usable processor, four at most."""
-    output: Annotated[Path, Field(strict=False)] = _DEFAULT_OUTPUT
+    output: Location = _DEFAULT_OUTPUT
     """Folder for the results; made when it is missing."""
 
 
 class WatchSettings(_Strict):
     """The `[watch]` table: what `bonedge watch` does unless its options say otherwise."""
 
-    input: Folder | None = None
+    input: Location | None = None
     """Where radiographs arrive; with the folders below it. Never written to."""
-    output: Folder | None = None
+    output: Location | None = None
     """Where results go; made when it is missing at the start."""
-    state: Folder = Path("/var/lib/bonedge")
+    state: Location = Path("/var/lib/bonedge")
     """Ledger, lock and key; on a local disk. Holds paths of inputs: for the service's user alone."""
-    bundle: Folder | None = None
+    bundle: Location | None = None
     """Folder of the model bundle; None is the one that came with bonedge."""
     engine: EngineChoice = "auto"
     device: Literal["CPU", "GPU", "AUTO"] = "CPU"
@@ -90,9 +98,9 @@ class WatchSettings(_Strict):
     """Between two looks at everything where there are no events; longer when it would take 4 % of a processor."""
     rescan_seconds: Annotated[float, Field(gt=0, le=86400)] = 30.0
     """Between two looks at everything where there are events; longer when it would take 0.5 % of a processor."""
-    quarantine: Folder | None = None
+    quarantine: Location | None = None
     """Folder for copies of files that were given up; None keeps a record only."""
-    metrics_file: Folder | None = None
+    metrics_file: Location | None = None
     """Prometheus text file, for node_exporter's textfile collector; None is `bonedge.prom` in the state folder."""
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Also serve the metrics over HTTP on 127.0.0.1; None opens no port."""
@@ -105,9 +113,9 @@ class WatchSettings(_Strict):
 class BenchmarkSettings(_Strict):
     """The `[benchmark]` table: what `bonedge benchmark` does unless its options say otherwise."""
 
-    bundle: Folder | None = None
+    bundle: Location | None = None
     """Folder of the model bundle; None is the one that came with bonedge."""
-    images: Annotated[tuple[Folder, ...], Field(strict=False)] = ()
+    images: Annotated[tuple[Location, ...], Field(strict=False)] = ()
     """Files to measure with; none means the bundle's golden pictures."""
     engine: Literal["all", "tflite", "openvino"] = "all"
     device: Literal["CPU", "GPU", "AUTO"] = "CPU"
@@ -115,7 +123,7 @@ class BenchmarkSettings(_Strict):
     """Of the inference engine, each measured; none means one per usable processor, four at most."""
     duration: Annotated[float, Field(ge=1, le=3600)] = 40.0
     """Seconds for all engines and thread counts together, warm-up excluded."""
-    scratch: Folder | None = None
+    scratch: Location | None = None
     """Folder on the disk that results are written to; None is the current one."""
 
 
