@@ -114,8 +114,8 @@ def test_is_made_once_and_again_when_something_changed(
     lines = (data / "index.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     rows[0]["file"], rows[1]["file"] = rows[1]["file"], rows[0]["file"]
-    for kind in ("lesion_mask", "bone_mask"):
-        rows[0][kind], rows[1][kind] = rows[1][kind], rows[0][kind]
+    for key in ("label", "lesion_mask", "bone_mask"):
+        rows[0][key], rows[1][key] = rows[1][key], rows[0][key]
     (data / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     changed, steps = opened(data, folder, p)
     assert steps, "another index"
