@@ -166,10 +166,17 @@ def _placed(table: BaseModel, here: Path) -> BaseModel:
     for name in table.model_fields_set:
         value = getattr(table, name)
         if isinstance(value, Path):
-            moved[name] = here / value.expanduser()
+            moved[name] = _from(here, value)
         elif isinstance(value, tuple):
-            moved[name] = tuple(here / one.expanduser() if isinstance(one, Path) else one for one in value)
+            moved[name] = tuple(_from(here, one) if isinstance(one, Path) else one for one in value)
     return table.model_copy(update=moved)
+
+
+def _from(here: Path, value: Path) -> Path:
+    try:
+        return here / value.expanduser()
+    except RuntimeError as error:
+        raise InvalidConfiguration(f"{value}: nobody of that name has a home here; write the folder out") from error
 
 
 def _explain(error: ValidationError) -> str:

@@ -127,6 +127,12 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
 
 
+def test_nobodys_home_is_no_defect(tmp_path: Path) -> None:
+    """If it failed, a slip in a path would end in a Python error."""
+    with pytest.raises(InvalidConfiguration, match="~nobody-of-that-name/out: nobody of that name has a home here"):
+        read_settings(written(tmp_path, '[predict]\noutput = "~nobody-of-that-name/out"\n'))
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """If it failed, a missing or garbled configuration would end in a traceback."""
     with pytest.raises(InvalidConfiguration, match=r"absent\.toml"):
