@@ -153,6 +153,8 @@ def _fingerprint(pictures: Sequence[Labelled], folder: Path) -> str:
         name = one.picture.relative_to(folder).as_posix()
         said = (name, one.picture.stat().st_size, one.label, one.lesion, one.bone, one.group, one.split, one.family)
         found.update(repr(said).replace(str(folder), "").encode())
-        for file in {file: None for outline in (one.lesion, one.bone) if outline for file in outline.files()}:
-            found.update(hashlib.sha256(file.read_bytes()).digest())
+    # Once each: a segmentation object may be of many pictures.
+    outlines = [outline for one in pictures for outline in (one.lesion, one.bone) if outline is not None]
+    for file in dict.fromkeys(file for outline in outlines for file in outline.files()):
+        found.update(hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()

@@ -85,14 +85,19 @@ def test_an_evaluation_from_before_parts_of_the_body_were_asked_for_still_serves
     assert "--seed 31 --engine" in card
 
 
-def test_real_pictures_are_not_called_phantoms(bonedge: Run, bundle: Path, evaluation: Path) -> None:
-    """The card of a pair that learned from patients would say that there were none."""
+def card_of(bonedge: Run, bundle: Path, evaluation: Path, **told: Any) -> str:
+    """The card of `bundle` when its manifest tells something else of its training."""
     opened = Bundle.open(bundle)
-    training = opened.manifest.training.model_copy(update={"data": "90 real radiographs (COCO).", "phantom_seeds": ()})
+    training = opened.manifest.training.model_copy(update=told)
     write_bundle(bundle, opened.manifest.model_copy(update={"training": training}), dict(opened.contents))
     done = bonedge("card", bundle, "--evaluation", evaluation)
     assert done.returncode == 0, done.stderr
-    card = (bundle / "MODEL_CARD.md").read_text()
+    return (bundle / "MODEL_CARD.md").read_text()
+
+
+def test_real_pictures_are_not_called_phantoms(bonedge: Run, bundle: Path, evaluation: Path) -> None:
+    """The card of a pair that learned from patients would say that there were none."""
+    card = card_of(bonedge, bundle, evaluation, data="90 real radiographs (COCO).", phantom_seeds=())
     assert "90 real radiographs (COCO). Where" in card
     assert "No patient" not in card
     assert "from the simulator" not in card
@@ -100,13 +105,8 @@ def test_real_pictures_are_not_called_phantoms(bonedge: Run, bundle: Path, evalu
 
 def test_real_pictures_among_phantoms_are_not_denied(bonedge: Run, bundle: Path, evaluation: Path) -> None:
     """The card of a pair that learned from both would say in one line that there were patients and none."""
-    opened = Bundle.open(bundle)
     data = "4000 simulated radiographs; no real patients. 90 real radiographs (COCO)."
-    training = opened.manifest.training.model_copy(update={"data": data})
-    write_bundle(bundle, opened.manifest.model_copy(update={"training": training}), dict(opened.contents))
-    done = bonedge("card", bundle, "--evaluation", evaluation)
-    assert done.returncode == 0, done.stderr
-    card = (bundle / "MODEL_CARD.md").read_text()
+    card = card_of(bonedge, bundle, evaluation, data=data)
     assert "90 real radiographs (COCO). Where the real ones come from" in card
     assert "No patient" not in card
     assert "Of the simulated ones:" in card
