@@ -39,6 +39,7 @@ from .manifest import EngineName
 from .measurement import Setting, cold_starts, measure, throughput
 from .mounts import file_system
 from .page import check_pages_can_be_made
+from .places import PLACE
 from .specimens import write_specimens
 from .trust import Trust
 
@@ -65,11 +66,11 @@ class _Threads(click.ParamType):  # type: ignore[type-arg]  # generic only from 
 
 
 @click.command("benchmark")
-@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model bundle.  [default: bonedge's own]")
-@click.option("--key", type=click.Path(path_type=Path), help="Public key that must have signed the bundle.")
+@click.option("--bundle", type=PLACE, help="Folder of the model bundle.  [default: bonedge's own]")
+@click.option("--key", type=PLACE, help="Public key that must have signed the bundle.")
 @click.option("--minimum-version", metavar="V", help="Refuse an older bundle.")
 @click.option(
-    "--image", "images", multiple=True, type=click.Path(path_type=Path),
+    "--image", "images", multiple=True, type=PLACE,
     help="Measure with this file; may be repeated.  [default: the bundle's golden pictures as 3000-pixel DICOM]",
 )  # fmt: skip
 @click.option("--engine", type=click.Choice(["all", *ENGINES]), help="[default: all that the bundle holds]")
@@ -77,11 +78,11 @@ class _Threads(click.ParamType):  # type: ignore[type-arg]  # generic only from 
 @click.option("--threads", type=_Threads(), help="Of the engine.  [default: one per processor, at most 4]")
 @click.option("--duration", type=click.FloatRange(1, 3600), metavar="S", help="Seconds, warm-up excluded [default: 40]")
 @click.option(
-    "--scratch", type=click.Path(path_type=Path),
+    "--scratch", type=PLACE,
     help="Folder on the disk that results are written to; left as it was.  [default: the current one]",
 )  # fmt: skip
 @click.option(
-    "--report", type=click.Path(path_type=Path),
+    "--report", type=PLACE,
     help="Folder for a page with plots, benchmark.html, and the JSON document, benchmark.json.",
 )  # fmt: skip
 @click.option("--json", "as_document", is_flag=True, help="One JSON document on standard output.")
@@ -90,15 +91,13 @@ class _Threads(click.ParamType):  # type: ignore[type-arg]  # generic only from 
     help="Say which engine `--engine auto` is here and why; measured now unless it was before.",
 )  # fmt: skip
 @click.option(
-    "--compare", "compared", nargs=2, type=click.Path(path_type=Path), metavar="A.json B.json",
+    "--compare", "compared", nargs=2, type=PLACE, metavar="A.json B.json",
     help="Measure nothing: tell what is slower in B than in A from noise; exit code 5 when something is.",
 )  # fmt: skip
 @click.option(
     "--threshold", type=click.FloatRange(0, 10), default=0.05, show_default=True, help="Share that counts as slower."
 )
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="TOML file with a [benchmark] and a [bundle] table; options win."
-)
+@click.option("--config", type=PLACE, help="TOML file with a [benchmark] and a [bundle] table; options win.")
 @click.pass_context
 def command(
     context: click.Context,

@@ -15,16 +15,17 @@ from .bundle_report import describe, print_sheet, printable, signature, signatur
 from .config import read_settings
 from .errors import BundleRefused, InvalidConfiguration
 from .keys import KEY_FILE_LIMIT_BYTES, generate, read_private_key
+from .places import PLACE
 from .sign import sign_bundle, write_keys
 from .trust import Trust
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 _passphrase_file = click.option(
     "--passphrase-file",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="File whose first line is the private key's passphrase.",
 )
-_trusted = click.option("--key", type=click.Path(path_type=Path), help="Public key that must have signed the bundle.")
+_trusted = click.option("--key", type=PLACE, help="Public key that must have signed the bundle.")
 
 
 @click.group("bundle")
@@ -36,7 +37,7 @@ def command() -> None:
 
 
 @command.command("show", short_help="Say what a bundle is.")
-@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[BUNDLE]")
+@click.argument("folder", required=False, type=PLACE, metavar="[BUNDLE]")
 @_trusted
 @_as_json
 def show(folder: Path | None, key: Path | None, as_json: bool) -> None:
@@ -53,10 +54,10 @@ def show(folder: Path | None, key: Path | None, as_json: bool) -> None:
 
 
 @command.command("verify", short_help="Check a bundle: whole, unaltered, signed, recent enough.")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="BUNDLE")
+@click.argument("folder", type=PLACE, metavar="BUNDLE")
 @_trusted
 @click.option("--minimum-version", metavar="V", help="Refuse an older bundle.")
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file with a [bundle] table; options win over it.")
+@click.option("--config", type=PLACE, help="TOML file with a [bundle] table; options win over it.")
 @_as_json
 def verify(folder: Path, key: Path | None, minimum_version: str | None, config: Path | None, as_json: bool) -> None:
     """Check that BUNDLE is whole, unaltered and, where that is demanded, signed and recent enough.
@@ -84,8 +85,8 @@ def verify(folder: Path, key: Path | None, minimum_version: str | None, config: 
 
 
 @command.command("sign", short_help="Check a bundle, then write a signature into it.")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="BUNDLE")
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="Private key, of 'bonedge bundle keygen'.")
+@click.argument("folder", type=PLACE, metavar="BUNDLE")
+@click.option("--key", type=PLACE, required=True, help="Private key, of 'bonedge bundle keygen'.")
 @_passphrase_file
 @_as_json
 def sign(folder: Path, key: Path, passphrase_file: Path | None, as_json: bool) -> None:
@@ -101,7 +102,7 @@ def sign(folder: Path, key: Path, passphrase_file: Path | None, as_json: bool) -
 
 
 @command.command("keygen", short_help="Make a key pair to sign with.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, metavar="NAME", help="Of the private key.")
+@click.option("--output", type=PLACE, required=True, metavar="NAME", help="Of the private key.")
 @click.option("--passphrase", is_flag=True, help="Ask for a passphrase to encrypt the private key with.")
 @_passphrase_file
 @_as_json

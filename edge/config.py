@@ -13,7 +13,7 @@ from .trust import Trust, read_version
 
 
 def _named(value: object) -> object:
-    # Path("") is the current folder, which nobody means who leaves a value empty.
+    # As `places` on the command line: Path("") is the current folder.
     if value == "":
         raise ValueError("is empty; leave the key out, or name a place")
     return value

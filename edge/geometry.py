@@ -48,10 +48,6 @@ class Letterbox:
         square[self._inner] = resize(pixels, self.inner_rows, self.inner_columns)
         return square
 
-    def invert(self, square: Pixels, rows: int | None = None, columns: int | None = None) -> Pixels:
-        """Cut the padding off and scale back to `rows` x `columns` (by default the original's own)."""
-        return resize(square[self._inner], rows or self.rows, columns or self.columns)
-
     def inner(self, square: Pixels) -> Pixels:
         """The part of the square that the picture occupies (a view)."""
         return square[self._inner]

@@ -13,6 +13,7 @@ import click
 from .config import WatchSettings, read_settings
 from .errors import InvalidConfiguration
 from .ledger import NAME, Entry, Ledger, State
+from .places import PLACE
 from .progress import shown
 from .watch import CONFIGURATIONS
 
@@ -21,8 +22,8 @@ _PREFIX = 12
 
 
 @click.group("ledger")
-@click.option("--state", type=click.Path(path_type=Path), help="State folder of the daemon.")
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file whose [watch] table names it.")
+@click.option("--state", type=PLACE, help="State folder of the daemon.")
+@click.option("--config", type=PLACE, help="TOML file whose [watch] table names it.")
 @click.pass_context
 def command(context: click.Context, state: Path | None, config: Path | None) -> None:
     """Look into the daemon's ledger, and have files examined again. The daemon may be running.

@@ -15,6 +15,7 @@ from .decode import Decoder
 from .engines import DEVICES, ENGINES
 from .errors import ExitCode, InvalidConfiguration, UnreadableImage
 from .pipeline import Pipeline
+from .places import PLACE
 from .progress import report_for
 from .trust import Trust
 from .write import write_examination
@@ -23,9 +24,9 @@ from .write import write_examination
 @click.command("predict")
 # What may not be read costs its own line and nothing else, so it is not for click to refuse.
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False), metavar="IMAGE...")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder for the results.  [default: bonedge-results]")
-@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model bundle.  [default: bonedge's own]")
-@click.option("--key", type=click.Path(path_type=Path), help="Public key that must have signed the bundle.")
+@click.option("--output", type=PLACE, help="Folder for the results.  [default: bonedge-results]")
+@click.option("--bundle", type=PLACE, help="Folder of the model bundle.  [default: bonedge's own]")
+@click.option("--key", type=PLACE, help="Public key that must have signed the bundle.")
 @click.option("--minimum-version", metavar="V", help="Refuse an older bundle.")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), help="Inference engine.  [default: auto]")
 @click.option("--device", type=click.Choice(DEVICES), help="tflite runs on the CPU only.  [default: CPU]")
@@ -33,7 +34,7 @@ from .write import write_examination
 @click.option("--json", "as_json", is_flag=True, help="One JSON document per input on standard output, in order.")
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="TOML file with a [predict] and a [bundle] table; options win over it.",
 )
 @click.pass_context

@@ -28,6 +28,7 @@ from .journal import Journal, JsonJournal, Level
 from .ledger import Ledger
 from .notify import Notifier
 from .pipeline import Pipeline
+from .places import PLACE
 from .pseudonyms import Pseudonyms
 from .trust import Trust
 from .work import Kind
@@ -36,22 +37,21 @@ CONFIGURATIONS = (Path("bonedge.toml"), Path("/etc/bonedge/bonedge.toml"))
 """Tried in this order when no --config is given."""
 _STATE_SECONDS = 1.0
 """Between two tries to open a ledger whose disk does not work."""
-_FOLDER = click.Path(path_type=Path)
 
 
 @click.command("watch")
-@click.option("--input", type=_FOLDER, help="Folder in which radiographs arrive. Never written to.")
-@click.option("--output", type=_FOLDER, help="Folder for the results.")
-@click.option("--state", type=_FOLDER, help="Folder for ledger and lock.  [default: /var/lib/bonedge]")
-@click.option("--bundle", type=_FOLDER, help="Folder of the model bundle.  [default: bonedge's own]")
-@click.option("--key", type=_FOLDER, help="Public key that must have signed the bundle.")
+@click.option("--input", type=PLACE, help="Folder in which radiographs arrive. Never written to.")
+@click.option("--output", type=PLACE, help="Folder for the results.")
+@click.option("--state", type=PLACE, help="Folder for ledger and lock.  [default: /var/lib/bonedge]")
+@click.option("--bundle", type=PLACE, help="Folder of the model bundle.  [default: bonedge's own]")
+@click.option("--key", type=PLACE, help="Public key that must have signed the bundle.")
 @click.option("--minimum-version", metavar="V", help="Refuse an older bundle.")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), help="Inference engine.  [default: auto]")
 @click.option("--device", type=click.Choice(DEVICES), help="tflite runs on the CPU only.  [default: CPU]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Of the engine.  [default: one per processor, at most 4]")
 @click.option(
     "--config",
-    type=_FOLDER,
+    type=PLACE,
     help="TOML file with a [watch] and a [bundle] table; options win over it.  "
     "[default: bonedge.toml here, else /etc/bonedge/bonedge.toml]",
 )

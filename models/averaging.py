@@ -12,10 +12,9 @@ from typing import Any
 import click
 
 from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.places import FOLDER
 
 from .networks import load_keras, load_network, made_by, save_network
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command()
@@ -24,10 +23,10 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     "runs",
     required=True,
     multiple=True,
-    type=_FOLDER,
+    type=FOLDER,
     help="Run folder with a trained pair; at least two, all trained on from one.",
 )
-@click.option("--output", required=True, type=_FOLDER, help="Run folder of the mean; `operation` comes next.")
+@click.option("--output", required=True, type=FOLDER, help="Run folder of the mean; `operation` comes next.")
 def average(runs: tuple[Path, ...], output: Path) -> None:
     """Average trained pairs weight by weight; writes OUTPUT/segmenter.keras and classifier.keras."""
     if len({run.resolve() for run in runs}) < 2:

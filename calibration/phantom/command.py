@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
+from bonedge.edge.places import PLACE
 from bonedge.edge.records import Label, Mask
 
 from ..production import produce
@@ -59,7 +60,7 @@ region_option = click.option(
 @click.command("phantom")
 @click.option("--count", type=click.IntRange(1, 1_000_000), required=True, help="How many pictures.")
 @click.option("--seed", type=click.IntRange(0), required=True, help="The same seed gives the same files, bit for bit.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the files; made if missing.")
+@click.option("--output", type=PLACE, required=True, help="Folder for the files; made if missing.")
 @click.option(
     "--format", "form", type=click.Choice(["dicom", "png"]), default="dicom", show_default=True,
     help="DICOM varies as modalities do; PNG is the displayed picture, 16 bit.",

@@ -17,6 +17,7 @@ import numpy as np
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.machine import describe_machine
 from bonedge.edge.page import check_pages_can_be_made
+from bonedge.edge.places import FOLDER, PLACE
 from bonedge.edge.records import CLASSES
 from bonedge.models.cache import PictureCache, open_cache
 from bonedge.models.datasets import TRAINING_PICTURES, SampleSet
@@ -32,15 +33,14 @@ from .protocol import FULL, REDUCED
 from .results import Store, entries, finish
 from .rivals import ARCHITECTURES
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _PROTOCOLS = {"reduced": REDUCED, "full": FULL}
 
 
 @click.command("study", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--data", required=True, type=_FOLDER, help="Folder of pictures to train on, as `bonedge train` reads.")
-@click.option("--test", required=True, type=_FOLDER, help="Folder of pictures to test on, of other seeds.")
-@click.option("--segmenter", required=True, type=click.Path(path_type=Path), help="Trained U-Net: a segmenter.keras.")
-@click.option("--output", "folder", required=True, type=_FOLDER, help="Study folder; an interrupted study goes on.")
+@click.option("--data", required=True, type=FOLDER, help="Folder of pictures to train on, as `bonedge train` reads.")
+@click.option("--test", required=True, type=FOLDER, help="Folder of pictures to test on, of other seeds.")
+@click.option("--segmenter", required=True, type=PLACE, help="Trained U-Net: a segmenter.keras.")
+@click.option("--output", "folder", required=True, type=FOLDER, help="Study folder; an interrupted study goes on.")
 @click.option("--protocol", "name", type=click.Choice(list(_PROTOCOLS)), default="reduced", help="How much of it.")
 @click.option("--side", type=click.IntRange(64, 1024), help="Pixels of what networks see.  [default: the protocol's]")
 @click.option("--epochs", type=click.IntRange(1), help="Of training.  [default: the protocol's]")
@@ -52,7 +52,7 @@ _PROTOCOLS = {"reduced": REDUCED, "full": FULL}
     "--network", "networks", type=click.Choice(list(ARCHITECTURES)), multiple=True, help="Only these.  [default: all]"
 )
 @click.option("--bfloat16", is_flag=True, help="Convolve in it: quicker with AMX or AVX-512 BF16. TensorFlow only.")
-@click.option("--imagenet", type=_FOLDER, help="Folder of keras.applications' ImageNet weights, if you have them.")
+@click.option("--imagenet", type=FOLDER, help="Folder of keras.applications' ImageNet weights, if you have them.")
 def command(
     data: Path,
     test: Path,

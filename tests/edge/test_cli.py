@@ -55,6 +55,23 @@ def test_wrong_usage_is_exit_2(arguments: tuple[str, ...]) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "x.dcm", "--output", ""),
+        ("watch", "--input", ""),
+        ("bundle", "show", ""),
+        ("phantom", "--count", "1", "--seed", "1", "--output", ""),
+    ],
+)
+def test_a_place_without_a_name_is_exit_2(arguments: tuple[str, ...]) -> None:
+    """If it failed, `--output "$RESULTS"` with the variable unset would write to wherever one happens to be."""
+    done = bonedge(*arguments)
+    assert done.returncode == 2
+    assert "it is empty" in done.stderr
+    assert done.stdout == ""
+
+
 def test_every_command_of_the_runtime_explains_itself() -> None:
     """If it failed, the table of commands would name a module that is not there."""
     done = bonedge("predict", "--help")

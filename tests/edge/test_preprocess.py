@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bonedge.edge.geometry import Letterbox
+from bonedge.edge.geometry import Letterbox, resize
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import Prepared, prepare
 from bonedge.edge.records import Pixels, Radiograph, Source
@@ -153,7 +153,7 @@ def test_a_point_comes_back_where_it_was(rows: int, columns: int, x: float, y: f
     grid_y, grid_x = np.mgrid[:rows, :columns]
     size = max(rows, columns) / 12
     spot = np.exp(-(((grid_x - x * columns) ** 2 + (grid_y - y * rows) ** 2) / (2 * size**2))).astype(np.float32)
-    back = letterbox.invert(letterbox.apply(spot))
+    back = resize(letterbox.inner(letterbox.apply(spot)), rows, columns)
     assert back.shape == spot.shape
     pixel = max(rows / letterbox.inner_rows, columns / letterbox.inner_columns, 1)
     for axis_grid in (grid_x, grid_y):

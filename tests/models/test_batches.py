@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonedge.edge.crop import classifier_input, crop
+from bonedge.edge.geometry import resize
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.records import BoundingBox
 from bonedge.models.augmentation import Augmentation
@@ -219,9 +220,8 @@ def test_evidence_lies_where_the_lesion_is(cache: PictureCache, regions: Regions
             assert (malignant.max() > 0) <= (label == 2)
             assert 0 <= bone.min() <= bone.max() <= 1 + 1e-6
     region = draw_region(cache, regions, int(order[0]), np.random.default_rng((SEED, 0, int(order[0]))), p)
-    bone_mask = cache.letterbox(int(order[0])).invert(
-        cache.bone[order[0]].astype(np.float32) / 255, *cache.working_picture(int(order[0])).shape
-    )
+    bone = cache.letterbox(int(order[0])).inner(cache.bone[order[0]].astype(np.float32) / 255)
+    bone_mask = resize(bone, *cache.working_picture(int(order[0])).shape)
     cut = crop(bone_mask, region, replace_side(p, 8))[..., 0] * p.std + p.mean
     assert np.abs(cut - targets["evidence16"][0][..., 2]).mean() < 0.1
 
