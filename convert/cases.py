@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -74,6 +74,11 @@ class CaseSet:
     def digest(self) -> str:
         """One SHA-256 for the whole set, whatever its order."""
         return hashlib.sha256("\n".join(sorted(case.fingerprint for case in self.cases)).encode()).hexdigest()
+
+    @property
+    def real(self) -> bool:
+        """Whether they are of patients."""
+        return not self.phantom_seeds
 
     @property
     def strata(self) -> dict[str, int]:
@@ -163,6 +168,12 @@ def check_disjoint(
                 f"{len(shared)} of {len(validation.cases)} validation pictures are also in the {purpose} set "
                 f"({cases.where}): the gates would be judged on what candidates were fitted to; give other pictures"
             )
+        common = sorted(set(validation.phantom_seeds) & set(cases.phantom_seeds))
+        if common:
+            raise InvalidConfiguration(
+                f"the validation set ({validation.where}) and the {purpose} set ({cases.where}) hold phantoms of seed "
+                f"{common[0]}, which are the same in whatever format; simulate one of them with another --seed"
+            )
     trained = fingerprints & set(known)
     if trained:
         raise InvalidConfiguration(
@@ -177,9 +188,27 @@ def check_disjoint(
         )
 
 
+def without_copies(cases: CaseSet) -> tuple[CaseSet, int]:
+    """The set with each picture once, and how many went: a case that is counted twice proves half as much as it says.
+
+    Real ones are known again in another file, size or brightness.
+    """
+    seen: set[str] = set()
+    copies: set[int] = set()
+    for place, case in enumerate(cases.cases):
+        if case.fingerprint in seen:
+            copies.add(place)
+        seen.add(case.fingerprint)
+    if cases.real:
+        squares = _squares(cases)
+        copies |= {other for place, other in same_pictures(squares, squares) if other > place}
+    kept = tuple(case for place, case in enumerate(cases.cases) if place not in copies)
+    return replace(cases, cases=kept), len(copies)
+
+
 def _disguised(validation: CaseSet, fitted: CaseSet) -> set[str]:
-    """Names of validation pictures that the other set holds in another form; no two phantoms are the same."""
-    if validation.phantom_seeds or fitted.phantom_seeds:
+    """Names of validation pictures that the other set holds in another form; phantoms are known by their seeds."""
+    if not (validation.real and fitted.real):
         return set()
     pairs = same_pictures(_squares(validation), _squares(fitted))
     return {validation.cases[mine].name for mine, _ in pairs}

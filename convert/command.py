@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.places import PLACE
+from bonedge.edge.trust import read_version
 
 if TYPE_CHECKING:
     from .conversion import Conversion
 
-_PATH = click.Path(path_type=Path)
 _PIPE_WIDTH = 120
 _RUNGS = ("int8", "mixed", "fp16", "fp32")
 
@@ -43,9 +45,22 @@ class _Limit(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
         return gate, limit
 
 
+def _name(_: click.Context, __: click.Parameter, name: str) -> str:
+    # What manifest.json takes, said before the work and not after it.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise click.BadParameter(f"{name!r}: letters, digits and . _ - only, beginning with a letter or a digit")
+    return name
+
+
+def _version(_: click.Context, __: click.Parameter, version: str) -> str:
+    if read_version(version) is None:
+        raise click.BadParameter(f"{version!r} is not a version, such as 1.2 or 2026.3")
+    return version
+
+
 @click.command("convert")
-@click.argument("models", type=_PATH, required=False)
-@click.option("--output", type=_PATH, default=Path("bundle"), show_default=True, help="Folder of the bundle.")
+@click.argument("models", type=PLACE, required=False)
+@click.option("--output", type=PLACE, default=Path("bundle"), show_default=True, help="Folder of the bundle.")
 @click.option("--int8", "start", flag_value="int8", help="Start at int8, the smallest and fastest.  [default]")
 @click.option("--fp16", "start", flag_value="fp16", help="Start at 16-bit weights, computed in fp32.")
 @click.option("--fp32", "start", flag_value="fp32", help="Only fp32: the reference, as trained.")
@@ -60,9 +75,9 @@ class _Limit(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
 @click.option("--repair", metavar="SET", help="Training pictures for quantization-aware fine-tuning, if int8 fails.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws, resampling and tuning.")
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="That latency is for.")
-@click.option("--cache", type=_PATH, help="For simulated sets and finished candidates.  [default: the user's cache]")
-@click.option("--name", default="bonedge", show_default=True, help="Of the bundle.")
-@click.option("--version", default="1", show_default=True, help="Of the bundle.")
+@click.option("--cache", type=PLACE, help="For simulated sets and finished candidates.  [default: the user's cache]")
+@click.option("--name", default="bonedge", show_default=True, callback=_name, help="Of the bundle.")
+@click.option("--version", default="1", show_default=True, callback=_version, help="Of the bundle.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, the passport, on standard output.")
 def command(
     models: Path | None,
@@ -85,6 +100,10 @@ def command(
     first = start or "int8"
     if _RUNGS.index(slowest) < _RUNGS.index(first):
         raise click.UsageError(f"--slowest {slowest} lies before the start, {first}")
+    if ladder is not None and first != "int8":
+        raise click.UsageError(f"--ladder {ladder} starts at int8, --{first} does not; give one of them")
+    if options["repair"] is not None and first not in ("int8", "mixed"):
+        raise click.UsageError(f"--repair is for eight bits, and --{first} starts after them; give one of them")
     from bonedge.models.networks import typed
 
     from .conversion import convert
@@ -159,6 +178,5 @@ def _print(conversion: Conversion) -> None:
         )
     for warning in passport["calibration"]["warnings"]:
         console.print(f"Warning: {warning}", markup=False, soft_wrap=True)
-    folder = conversion.bundle.folder
-    console.print(f"Bundle: {folder}   report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+    console.print(f"Bundle: {conversion.bundle.folder}   report: {conversion.report}", markup=False, soft_wrap=True)
     console.print(passport["notice"], markup=False, soft_wrap=True)

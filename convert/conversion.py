@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from bonedge.edge.bundle import Bundle, check_destination, write_bundle
-from bonedge.edge.bundle_report import MODEL_CARD, PASSPORT
+from bonedge.edge.bundle_report import PASSPORT
 from bonedge.edge.engines.networks import LoadedNetwork, Networks, pair
+from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.files import write_whole
 from bonedge.edge.manifest import EngineName
 from bonedge.edge.records import EngineDescription
 from bonedge.models.fit_operation import fit_abstention
@@ -20,7 +24,7 @@ from bonedge.models.fit_operation import fit_abstention
 from .assemble import assemble, in_memory
 from .calibrate import Inputs, check_likeness, check_pictures, network_inputs
 from .candidates import NETWORKS, Candidate, NetworkName
-from .cases import PHANTOMS, CaseSet, Purpose, check_disjoint, check_findable, free_seed, open_set
+from .cases import PHANTOMS, CaseSet, Purpose, check_disjoint, check_findable, free_seed, open_set, without_copies
 from .evidence import Evidence, Request, tools
 from .export import Exported, export
 from .finished import Finished
@@ -28,7 +32,7 @@ from .golden import with_golden_pictures
 from .ladder import RECIPES, Workshop
 from .passport import as_file, passport_of
 from .progress import Steps
-from .refusal import check_provable, refuse
+from .refusal import check_provable, check_telling, evidence_folder, refuse
 from .report import REPORT, report_page
 from .search import Bench, Climb, Judged, PairJudged, choose_pair
 from .trained import TrainedPair
@@ -48,7 +52,8 @@ class Conversion:
     """What came of it."""
 
     bundle: Bundle
-    evidence: Evidence
+    report: Path
+    """The page for people, with pictures: the bundle's own, or beside the bundle where they are of patients."""
     passport: dict[str, Any]
 
 
@@ -62,7 +67,8 @@ def convert(request: Request, steps: Steps) -> Conversion:
             could pass, whatever it was: then nothing is built and nothing written.
     """
     begun = perf_counter()
-    check_destination(request.output)
+    request = replace(request, output=request.output.resolve())
+    _check_places(request)
     for given in filter(None, (request.calibration, request.validation, request.repair)):
         check_findable(given)
     ready = set_up(request, steps)
@@ -97,11 +103,10 @@ def convert(request: Request, steps: Steps) -> Conversion:
     passport = passport_of(evidence)
     with steps.step("Drawing the report"):
         page = report_page(evidence, passport)
+        shipped = report_page(evidence, passport, pictures=False) if ready.validation.real else page
     if len(chosen) < len(request.engines):
         raise refuse(evidence, passport, page)
-    extra = {PASSPORT: as_file(passport), REPORT: page.encode()}
-    if ready.trained.card is not None:
-        extra[MODEL_CARD] = ready.trained.card
+    extra = {PASSPORT: as_file(passport), REPORT: shipped.encode()}
     manifest, contents = assemble(
         ready.trained.operation,
         [(one.segmenter, one.classifier) for one in chosen],
@@ -112,7 +117,27 @@ def convert(request: Request, steps: Steps) -> Conversion:
     )
     with steps.step("Choosing golden pictures"):
         manifest, contents = with_golden_pictures(manifest, contents, request.threads)
-    return Conversion(write_bundle(request.output, manifest, contents), evidence, passport)
+    bundle = write_bundle(request.output, manifest, contents)
+    report = bundle.folder / REPORT
+    if ready.validation.real:
+        report = request.output.with_name(f"{request.output.name}-{REPORT}")
+        write_whole(report, page.encode())
+    return Conversion(bundle, report, passport)
+
+
+def _check_places(request: Request) -> None:
+    """Refuse what could not be written at the end, before the hours that lie between."""
+    check_destination(request.output)
+    refused = evidence_folder(request.output)
+    for folder in (request.output.parent, request.cache):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidConfiguration(f"{folder}: cannot be made ({error.strerror}); give another folder") from error
+        if not os.access(folder, os.W_OK):
+            raise InvalidConfiguration(f"{folder}: nothing can be written there; give another folder")
+    if refused.exists() and not refused.is_dir():
+        raise InvalidConfiguration(f"{refused}: is where evidence of a refusal would go, and is a file; move it away")
 
 
 @dataclass(frozen=True)
@@ -135,6 +160,11 @@ def set_up(request: Request, steps: Steps) -> Ready:
     """Load, check, export to fp32, and ask fp32 Keras about the validation cases."""
     with steps.step("Loading the trained pair"):
         trained = TrainedPair.open(request.models)
+    if request.repair is not None and not trained.tunable:
+        raise InvalidConfiguration(
+            f"{request.models}: a SavedModel's layers cannot be fine-tuned; save the pair as .keras, or leave --repair "
+            "out"
+        )
     calibration, validation, repair, warnings = _sets(request, trained)
     exported: dict[NetworkName, Exported] = {}
     models: dict[NetworkName, Any] = {"segmenter": trained.segmenter, "classifier": trained.classifier}
@@ -144,6 +174,7 @@ def set_up(request: Request, steps: Steps) -> Ready:
     fp32 = _fp32(request, trained, exported)
     trained, inputs, more = _calibrated(trained, fp32, calibration, steps)
     bench = _bench(request, trained, fp32, inputs, validation, steps)
+    more += check_telling(validation, [one.outcome for one in bench.reference])
     workshops = _workshops(request, trained, models, exported, calibration, repair, inputs, fp32.networks)
     return Ready(trained, calibration, validation, repair, (*warnings, *more), exported, inputs, bench, workshops)
 
@@ -168,6 +199,9 @@ def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, Cas
     if request.repair is not None:
         fitted[Purpose.REPAIR] = opened(request.repair, _REPAIR_PICTURES, Purpose.REPAIR)
     check_disjoint(validation, fitted, seeds, trained.pictures)
+    validation, dropped = without_copies(validation)
+    if dropped:
+        warnings.append(f"{dropped} validation pictures are copies of others, which prove nothing; they were left out.")
     check_provable(validation, request.limits)
     return calibration, validation, fitted.get(Purpose.REPAIR), warnings
 

@@ -14,6 +14,8 @@ data = "1,200 radiographs of the university hospital, 2019-2024"
 from __future__ import annotations
 
 import tomllib
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +30,11 @@ from .quiet import frameworks, muffled
 DESCRIPTION = "models.toml"
 _GRID = 4
 """Without features of its own, a segmenter is described by its maps' means on a grid of so many cells a side."""
+_UNREADABLE = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, IndexError, EOFError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What Keras raises on files that are damaged or not its own."""
 _SMALLEST = 1e-7
 """Probabilities are held above it before their logarithm."""
 
@@ -93,26 +100,51 @@ def load_network(path: Path, side: int, channels: int) -> Any:
         side: of the square input, pixels; only a SavedModel needs it.
         channels: likewise.
 
+    Returns:
+        A functional model that computes in float32, whatever the file's was and did while it was trained.
+
     Raises:
         InvalidConfiguration: it cannot be loaded.
     """
     frameworks()
     import keras
+    import tensorflow as tf
 
     try:
         with muffled(replay=False):
             if not path.is_dir():
-                return keras.saving.load_model(path, compile=False)
+                return _in_float32(_functional(keras.saving.load_model(path, compile=False)))
             picture = keras.Input(batch_shape=(1, side, side, channels), name="picture")
             answer = keras.layers.TFSMLayer(path, call_endpoint="serving_default")(picture)
             return keras.Model(picture, answer)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+    except (*_UNREADABLE, tf.errors.OpError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0] if lines else type(error).__name__
         raise InvalidConfiguration(
             f"{path} cannot be loaded as a Keras model ({reason}); custom layers cannot be converted, and files of "
             "another Keras version may have to be saved again"
         ) from error
+
+
+def _functional(model: Any) -> Any:
+    import keras
+
+    return keras.Model(model.inputs, model.outputs[0]) if isinstance(model, keras.Sequential) else model
+
+
+def _in_float32(model: Any) -> Any:
+    """`model`, or a copy where layers compute in 16 bits: no converter takes them, and their weights are kept in 32."""
+    import keras
+
+    if all(layer.compute_dtype == "float32" for layer in model._flatten_layers(include_self=False)):
+        return model
+
+    def copied(layer: Any) -> Any:
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def as_segmenter(model: Any, side: int) -> Any:
@@ -124,7 +156,7 @@ def as_segmenter(model: Any, side: int) -> Any:
     import keras
     from keras import layers
 
-    outputs = keras.tree.flatten(model.output)
+    outputs = model.outputs
     maps = [one for one in outputs if tuple(one.shape[1:]) == (side, side, len(("bone", "lesion")))]
     others = [one for one in outputs if len(one.shape) == 2]
     if len(maps) != 1 or len(maps) + len(others) != len(outputs) or len(others) > 1:
@@ -151,7 +183,7 @@ def as_classifier(model: Any, described: ClassifierFile) -> Any:
     import numpy as np
     from keras import layers, ops
 
-    outputs = keras.tree.flatten(model.output)
+    outputs = model.outputs
     if len(outputs) != 1 or tuple(outputs[0].shape[1:]) != (len(CLASSES),):
         shapes = ", ".join(str(tuple(one.shape)) for one in outputs)
         raise InvalidConfiguration(

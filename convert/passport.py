@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bonedge.edge.machine import processor
-from bonedge.edge.records import NOTICE
+from bonedge.edge.records import NOTICE, Label
 
 from .evidence import Evidence
 from .gates import GATES, GateResult
@@ -93,7 +93,10 @@ def summary(evidence: Evidence) -> dict[str, Any]:
             f"segmenter {one.segmenter.recipe}, classifier {one.classifier.recipe}; {one.milliseconds:.1f} ms for both "
             f"(fp32 {one.fp32_milliseconds:.1f}), {size:.1f} MB"
         )
-    lines["validation"] = f"{len(evidence.validation.cases)} cases, {evidence.validation.where}"
+    silent = sum(one.outcome.verdict is Label.ABSTAIN for one in evidence.bench.reference)
+    lines["validation"] = (
+        f"{len(evidence.validation.cases)} cases, {evidence.validation.where}; fp32 abstains on {silent} of them"
+    )
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from bonedge.edge.bundle_report import PASSPORT
 from bonedge.edge.errors import GateFailed
 from bonedge.edge.files import write_whole
-from bonedge.edge.records import CLASSES
+from bonedge.edge.records import CLASSES, Label
 
 from .cases import CaseSet
 from .evidence import Evidence
@@ -22,6 +23,13 @@ from .search import Judged, PairJudged
 from .worst import picture, worst
 
 _PICTURES = 6
+_SILENT = 0.2
+"""The share of a validation set on which fp32 may abstain; of phantoms it is a few in a hundred."""
+_CHANCE = (
+    ("macro_f1", 0.4, "the order of the classifier's labels"),
+    ("dice_median", 0.1, "the order of the segmenter's maps, long bone and lesion"),
+)
+"""Gates whose figure is suspicious up to so much: three classes by chance have a macro-F1 of a third."""
 _ADVICE = {
     Ruling.FAILED: "fine-tune for int8 with --repair TRAINING-DATA, or look at the layers in report.html",
     Ruling.UNDECIDED: "give a larger --validation set (or --validation-count)",
@@ -51,6 +59,41 @@ def check_provable(validation: CaseSet, limits: Mapping[str, float]) -> None:
     )
 
 
+def check_telling(validation: CaseSet, reference: Sequence[Outcome]) -> list[str]:
+    """Refuse a set on which fp32 says too little for a loss to show, and warn where it is hardly ever right.
+
+    Args:
+        validation: the cases.
+        reference: what the fp32 pair says about them, in order.
+
+    Returns:
+        Warnings: whole sentences.
+
+    Raises:
+        GateFailed: it abstains on too many. Nothing is written.
+    """
+    silent = sum(one.verdict is Label.ABSTAIN for one in reference)
+    if silent > _SILENT * len(reference):
+        raise GateFailed(
+            f"nothing was converted, for fp32 itself abstains on {silent} of {len(reference)} validation pictures "
+            f"({validation.where}), and a verdict that is not given cannot be seen to change. They are too small, show "
+            "too little bone or are unlike what the pair was trained on. What to try: give a --validation set like the "
+            "training's"
+        )
+    figures = {gate.name: gate.reference for gate in judge_gates(reference, reference)}
+    return [
+        f"In fp32 already, {title(name)} is {figure:.2f} on the validation pictures: that nothing was lost says little "
+        f"then. If the pair is better than that, look at {remedy}."
+        for name, chance, remedy in _CHANCE
+        if (figure := figures[name]) is not None and figure <= chance
+    ]
+
+
+def evidence_folder(output: Path) -> Path:
+    """Where `refuse` writes."""
+    return output.with_name(f"{output.name}-refused")
+
+
 def refuse(evidence: Evidence, passport: dict[str, Any], page: str) -> GateFailed:
     """Write the evidence folder beside the output, and say what happened.
 
@@ -58,8 +101,10 @@ def refuse(evidence: Evidence, passport: dict[str, Any], page: str) -> GateFaile
     cases that changed most.
     """
     output = evidence.request.output
-    folder = output.with_name(f"{output.name}-refused")
+    folder = evidence_folder(output)
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob("case-*.png"):
+        earlier.unlink()
     write_whole(folder / PASSPORT, as_file(passport))
     write_whole(folder / REPORT, page.encode())
     missing = [e for e in evidence.request.engines if e not in {one.segmenter.engine for one in evidence.chosen}]

@@ -18,12 +18,17 @@ from .search import PairJudged
 from .worst import Changed, picture, worst
 
 REPORT = "report.html"
+_SHORT = 16
+"""Digits of a fingerprint, whole in passport.json, that name a case which is not shown."""
 _PICTURES = 6
 """Of the cases that changed most, per chosen pair."""
 
 
-def report_page(evidence: Evidence, passport: dict[str, Any]) -> str:
-    """The page. Nothing in it is fetched from anywhere."""
+def report_page(evidence: Evidence, passport: dict[str, Any], *, pictures: bool = True) -> str:
+    """The page. Nothing in it is fetched from anywhere.
+
+    Without `pictures`, cases are known by their fingerprints: what is of patients does not travel with a bundle.
+    """
     shown = _shown(evidence)
     sides = [("Keras fp32", evidence.bench.reference), *((one.segmenter.engine, one.answers) for one in shown)]
     truths = np.array([CLASSES.index(case.truth) for case in evidence.bench.cases], np.int64)
@@ -32,7 +37,8 @@ def report_page(evidence: Evidence, passport: dict[str, Any]) -> str:
         "report.html.j2",
         {"percent": _percent, "number": _number},
         passport=passport,
-        pairs=[_pair(one, evidence) for one in shown],
+        shown=pictures,
+        pairs=[_pair(one, evidence, pictures) for one in shown],
         reference=_confusion([one.outcome for one in evidence.bench.reference]),
         verdicts=[str(one) for one in VERDICTS],
         classes=[str(one) for one in CLASSES],
@@ -53,7 +59,7 @@ def _shown(evidence: Evidence) -> list[PairJudged]:
     return shown
 
 
-def _pair(one: PairJudged, evidence: Evidence) -> dict[str, Any]:
+def _pair(one: PairJudged, evidence: Evidence, pictures: bool) -> dict[str, Any]:
     changed = worst(evidence.bench, one, _PICTURES)
     return {
         "engine": one.segmenter.engine,
@@ -69,7 +75,7 @@ def _pair(one: PairJudged, evidence: Evidence) -> dict[str, Any]:
             a.outcome.verdict is not b.outcome.verdict
             for a, b in zip(evidence.bench.reference, one.answers, strict=True)
         ),
-        "worst": [_case(case, data_uri("image/png", picture(case, evidence.bench, one))) for case in changed],
+        "worst": [_case(case, picture(case, evidence.bench, one) if pictures else None) for case in changed],
     }
 
 
@@ -90,10 +96,10 @@ def _gate(gate: GateResult) -> dict[str, Any]:
     }
 
 
-def _case(changed: Changed, image: str) -> dict[str, Any]:
+def _case(changed: Changed, image: bytes | None) -> dict[str, Any]:
     return {
-        "image": image,
-        "name": changed.case.name,
+        "image": None if image is None else data_uri("image/png", image),
+        "name": changed.case.fingerprint[:_SHORT] if image is None else changed.case.name,
         "stratum": changed.case.stratum,
         "flipped": changed.flipped,
         "lost": changed.lost_malignant,

@@ -128,14 +128,17 @@ class Bench:
         )
 
     def race(self, candidates: Mapping[str, Candidate]) -> dict[str, Latency]:
-        """Latencies of candidates of one network by name, interleaved; those that do not load are left out."""
+        """Latencies of candidates of one network by name, interleaved; those that do not load or run are left out."""
+        sample = self.sample[next(iter(candidates.values())).network]
         loaded: dict[str, LoadedNetwork] = {}
         for name, candidate in candidates.items():
             try:
-                loaded[name] = candidate.load(self.threads)
-            except BundleRefused:
+                network = candidate.load(self.threads)
+                network.run(sample)
+            except (BundleRefused, RuntimeError):
                 continue
-        return race(loaded, self.sample[next(iter(candidates.values())).network])
+            loaded[name] = network
+        return race(loaded, sample)
 
     def answers(self, segmenter: LoadedNetwork, classifier: LoadedNetwork) -> list[Answer]:
         """Of two loaded networks, case by case."""
@@ -244,7 +247,7 @@ class Climb:
                 self._keep(raced.out(f"slower than fp32 ({raced.latency.p50:.1f} ms, fp32 {fp32.p50:.1f})"))
             else:
                 fit.append(raced)
-        # One that did not load is not asked about the calibration inputs either; judging it says why.
+        # One that did not run is not asked about the calibration inputs either; judging it says why.
         asked = [replace(one, stray=self._stray(one.candidate)) if one.latency else one for one in fit]
         return [_small_first(alike) for alike in _by_speed(asked, lambda one: (one.stray, one.candidate.size))]
 
@@ -286,6 +289,8 @@ def choose_pair(
     while True:
         for network in climbs.values():
             network.until_passed()
+            if not network.passed:
+                return None, list(tried.values())
         for first, second in in_order(segmenter.passed, classifier.passed, bench.looks):
             key = f"{first.candidate.name} {second.candidate.name}"
             if key in tried:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bonedge.edge.bundle_report import MODEL_CARD
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Abstention, Decision, Preprocessing, Training
 from bonedge.models.datasets import TRAINING_PICTURES
@@ -47,8 +47,14 @@ class TrainedPair:
     """SHA-256 of each file by name."""
     pictures: frozenset[str]
     """Fingerprints of the pictures that were trained on; empty when the training did not keep them."""
-    card: bytes | None
-    """The model card, where there is one."""
+
+    @property
+    def tunable(self) -> bool:
+        """Whether both networks can be copied layer by layer, which those of SavedModels cannot."""
+        import keras
+
+        layers = (*self.segmenter.layers, *self.classifier.layers)
+        return not any(isinstance(layer, keras.layers.TFSMLayer) for layer in layers)
 
     @classmethod
     def open(cls, folder: Path) -> TrainedPair:
@@ -67,25 +73,26 @@ class TrainedPair:
             )
         operation = _operation(folder / OPERATION)
         p = operation.preprocessing
+        before = _digests(folder, (SEGMENTER, CLASSIFIER, OPERATION))
         return cls._checked(
             folder,
             load_network(folder / SEGMENTER, p.segmenter_side_px, 1),
             load_network(folder / CLASSIFIER, p.classifier_side_px, 3),
             operation,
-            (SEGMENTER, CLASSIFIER, OPERATION),
+            before,
         )
 
     @classmethod
     def _described(cls, folder: Path) -> TrainedPair:
         found = read_description(folder / DESCRIPTION)
         p = found.preprocessing
-        models = []
-        for file, side, channels in (
-            (found.segmenter.file, p.segmenter_side_px, 1),
-            (found.classifier.file, p.classifier_side_px, 3),
-        ):
+        files = (found.segmenter.file, found.classifier.file)
+        for file in files:
             if not (folder / file).exists():
                 raise InvalidConfiguration(f"{folder / DESCRIPTION}: there is no {folder / file}; correct its name")
+        before = _digests(folder, (*files, DESCRIPTION))
+        models = []
+        for file, side, channels in zip(files, (p.segmenter_side_px, p.classifier_side_px), (1, 3), strict=True):
             model = load_network(folder / file, side, channels)
             _check_input(folder / file, model, (side, side, channels))
             models.append(model)
@@ -97,22 +104,25 @@ class TrainedPair:
             as_segmenter(models[0], p.segmenter_side_px),
             as_classifier(models[1], found.classifier),
             operation,
-            (found.segmenter.file, found.classifier.file, DESCRIPTION),
+            before,
         )
 
     @classmethod
     def _checked(
-        cls, folder: Path, segmenter: Any, classifier: Any, operation: Operation, files: tuple[str, ...]
+        cls, folder: Path, segmenter: Any, classifier: Any, operation: Operation, before: dict[str, str]
     ) -> TrainedPair:
+        # What is proved must be what is named: loading takes half a minute, and a training may be going on.
+        if _digests(folder, before) != before:
+            raise InvalidConfiguration(
+                f"{folder}: a file changed while it was read; convert when its training has ended"
+            )
         kept = folder / TRAINING_PICTURES
-        card = folder / MODEL_CARD
         pair = cls(
             segmenter,
             classifier,
             operation,
-            {name: _digest(folder / name) for name in files},
+            before,
             frozenset(kept.read_text().split()) if kept.is_file() else frozenset(),
-            card.read_bytes() if card.is_file() else None,
         )
         _check(folder, pair)
         return pair
@@ -130,6 +140,10 @@ def _operation(file: Path) -> Operation:
         raise InvalidConfiguration(f"{file}: {reason}; train the pair again or correct the file") from error
 
 
+def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    return {name: _digest(folder / name) for name in names}
+
+
 def _digest(path: Path) -> str:
     """SHA-256 of a file, or of a folder's files by name."""
     if not path.is_dir():
@@ -140,6 +154,12 @@ def _digest(path: Path) -> str:
 
 
 def _check_input(file: Path, model: Any, wanted: tuple[int, ...]) -> None:
+    kinds = {str(one.dtype) for one in model.inputs}
+    if kinds != {"float32"}:
+        raise InvalidConfiguration(
+            f"{file}: its input is {' and '.join(sorted(kinds))}, and bonedge gives float32; save the model with a "
+            "float32 input"
+        )
     shapes = _shapes(model.inputs)
     if shapes != [wanted]:
         raise InvalidConfiguration(
@@ -166,7 +186,7 @@ def _check(folder: Path, pair: TrainedPair) -> None:
                 "the files belong to different trainings"
             )
 
-    for name, model in ((SEGMENTER, pair.segmenter), (CLASSIFIER, pair.classifier)):
+    for name, model in zip(pair.digests, (pair.segmenter, pair.classifier), strict=False):
         broken = [v.path for v in model.variables if not np.isfinite(np.asarray(v)).all()]
         if broken:
             raise InvalidConfiguration(

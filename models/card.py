@@ -21,6 +21,7 @@ from bonedge.calibration.phantom.scene import REGIONS
 from bonedge.edge.bundle import Bundle, digests, write_bundle
 from bonedge.edge.bundle_report import MODEL_CARD, passport_summary
 from bonedge.edge.errors import BundleRefused, InvalidConfiguration
+from bonedge.edge.places import PLACE
 from bonedge.edge.records import NOTICE
 
 from .datasets import REAL
@@ -31,12 +32,12 @@ _WORST = 12
 
 
 @click.command("card")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="BUNDLE")
+@click.argument("folder", type=PLACE, metavar="BUNDLE")
 @click.option(
-    "--evaluation", type=click.Path(path_type=Path), required=True,
+    "--evaluation", type=PLACE, required=True,
     help="What `bonedge evaluate --json` said of this bundle.",
 )  # fmt: skip
-@click.option("--remarks", type=click.Path(path_type=Path), help="Markdown of those who made it, put at the end.")
+@click.option("--remarks", type=PLACE, help="Markdown of those who made it, put at the end.")
 def command(folder: Path, evaluation: Path, remarks: Path | None) -> None:
     """Write the model card of BUNDLE from its evaluation, and put it into the bundle.
 
@@ -47,7 +48,12 @@ def command(folder: Path, evaluation: Path, remarks: Path | None) -> None:
     if bundle.signature is not None:
         raise BundleRefused(f"{folder} is signed, and with another card it would be another bundle; sign it afterwards")
     document = _read_evaluation(evaluation, bundle)
-    text = model_card(bundle, document, None if remarks is None else _read(remarks))
+    try:
+        text = model_card(bundle, document, None if remarks is None else _read(remarks))
+    except KeyError as error:
+        raise InvalidConfiguration(
+            f"{evaluation}: does not say {error}, as another version's would not; evaluate the bundle again"
+        ) from error
     contents = {**bundle.contents, MODEL_CARD: text.encode()}
     manifest = bundle.manifest.model_copy(update={"files": digests(contents)})
     written = write_bundle(folder, manifest, contents)

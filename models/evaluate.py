@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from bonedge.edge.engines import DEVICES, ENGINES, load
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
 from bonedge.edge.pipeline import Pipeline
+from bonedge.edge.places import PLACE
 from bonedge.edge.records import CLASSES, NOTICE, Label, Mask
 from bonedge.edge.trust import Trust
 
@@ -62,15 +64,15 @@ class Sample:
 @click.option("--phantoms", type=click.IntRange(9), default=600, show_default=True, help="How many pictures.")
 @click.option("--seed", type=click.IntRange(0), required=True, help="Of the phantoms; not one of the training's.")
 @region_option
-@click.option("--bundle", "folder", type=click.Path(path_type=Path), help="Model bundle.  [default: bonedge's own]")
-@click.option("--key", type=click.Path(path_type=Path), help="Public key that must have signed the bundle.")
+@click.option("--bundle", "folder", type=PLACE, help="Model bundle.  [default: bonedge's own]")
+@click.option("--key", type=PLACE, help="Public key that must have signed the bundle.")
 @click.option("--minimum-version", metavar="V", help="Refuse an older bundle.")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--device", type=click.Choice(DEVICES), default="CPU", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), help="Of the engine.  [default: one per processor, at most 4]")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes that simulate.  [default: one per processor]")
-@click.option("--verdicts", type=click.Path(path_type=Path), help="Write each phantom's verdict there, as JSON lines.")
-@click.option("--compare", type=click.Path(path_type=Path), help="Verdicts of another run: report how many agree.")
+@click.option("--verdicts", type=PLACE, help="Write each phantom's verdict there, as JSON lines.")
+@click.option("--compare", type=PLACE, help="Verdicts of another run: report how many agree.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def command(
     phantoms: int,
@@ -94,6 +96,9 @@ def command(
     wrong. Every figure has a 95 % confidence interval. What is measured on phantoms proves the machinery, not medicine.
     """
     asked = tuple(map(Region, regions))
+    where = None if verdicts is None else verdicts.resolve().parent
+    if where is not None and not (where.is_dir() and os.access(where, os.W_OK)):
+        raise InvalidConfiguration(f"{verdicts}: nothing can be written there; give another --verdicts")
     other = None if compare is None else read_verdicts(compare, seed, asked)
     trust = Trust(key, minimum_version)
     bundle = open_bundle(folder, trust)
@@ -132,12 +137,12 @@ def command(
     }
     if compare is not None and other is not None:
         document["compared"] = {"with": click.format_filename(compare), **agreement(outcomes, other)}
-    if verdicts is not None:
-        _write_verdicts(verdicts, outcomes)
     if as_json:
         click.echo(json.dumps(document))
     else:
         print_tables(document)
+    if verdicts is not None:
+        _write_verdicts(verdicts, outcomes)
 
 
 def examine(

@@ -48,6 +48,7 @@ def pair_folder(networks: dict[str, Any], operation: Operation, tmp_path_factory
     for name, network in networks.items():
         network.save(folder / f"{name}.keras")
     (folder / "operation.json").write_text(operation.model_dump_json())
+    (folder / "MODEL_CARD.md").write_text("Of the bundle that was made of it last time.")
     return folder
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonedge.convert.cases import Purpose, check_disjoint, draw, open_set
+from bonedge.calibration.phantom.command import Order, make
+from bonedge.convert.cases import CaseSet, Purpose, check_disjoint, draw, open_set, without_copies
+from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Preprocessing
+from bonedge.edge.records import CLASSES
 
 Item = tuple[int, int]
 """(stratum, number)."""
@@ -67,3 +72,28 @@ def test_a_set_that_holds_pictures_back_calibrates_and_judges(tmp_path: Path) ->
     assert {int(case.name.removesuffix(".png")) for case in calibration.cases} == set(range(21))
     assert {int(case.name.removesuffix(".png")) for case in validation.cases} == set(range(21, 30))
     check_disjoint(validation, {Purpose.CALIBRATION: calibration}, (), ())
+
+
+def test_phantoms_in_another_format_are_the_same(tmp_path: Path) -> None:
+    """If it failed, the gates would judge on what candidates were fitted to, as long as the files differ."""
+    sets = []
+    for number, style in enumerate(("dicom", "png")):
+        make(Order(tmp_path / style, 8, 256, style, CLASSES, (), sheet=False), 9, jobs=1)
+        purpose = (Purpose.VALIDATION, Purpose.CALIBRATION)[number]
+        sets.append(open_set(str(tmp_path / style), 9, purpose, Preprocessing(), cache=tmp_path, seed=0))
+    assert not {one.fingerprint for one in sets[0].cases} & {one.fingerprint for one in sets[1].cases}
+    with pytest.raises(InvalidConfiguration, match="phantoms of seed 8, which are the same in whatever format"):
+        check_disjoint(sets[0], {Purpose.CALIBRATION: sets[1]}, (), ())
+
+
+def test_a_copy_is_no_further_case(tmp_path: Path) -> None:
+    """If it failed, twelve pictures fifty times over would be taken for six hundred."""
+    make(Order(tmp_path, 8, 256, "png", CLASSES, (), sheet=False), 9, jobs=1)
+    simulated = open_set(str(tmp_path), 3, Purpose.VALIDATION, Preprocessing(), cache=tmp_path, seed=0)
+    first, second, third = simulated.cases
+    smaller = replace(second, grey=cv2.resize(second.grey, None, fx=0.8, fy=0.8), fingerprint="of other pixels")
+    found = CaseSet("ours", (first, second, first, third, smaller), ())
+    kept, dropped = without_copies(found)
+    assert dropped == 2
+    assert kept.cases == (first, second, third)
+    assert without_copies(kept) == (kept, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 from bonedge.calibration.phantom.command import Order, make
 from bonedge.convert.gates import GATES
 from bonedge.edge.bundle import Bundle
+from bonedge.edge.bundle_report import conversion_seeds
 from bonedge.edge.cli import main
 from bonedge.edge.decode import decode_bytes
 from bonedge.edge.engines import ENGINES, load
@@ -95,6 +97,8 @@ def test_writes_a_bundle_with_both_formats_and_its_passport(converted: tuple[Pat
     assert {files.precision for files in bundle.manifest.networks} == {"int8"}
     assert bundle.manifest.training.phantom_seeds == (5,)
     assert json.loads(bundle.contents["passport.json"]) == document
+    assert "MODEL_CARD.md" not in bundle.contents, "its figures are another bundle's"
+    assert conversion_seeds(bundle.contents) == {6, 7}, "of phantoms that were given as folders, too"
     assert document["repair"]["sha256"] == document["calibration"]["sha256"] != document["validation"]["sha256"]
     assert not list(output.parent.glob(".*")), "nothing temporary is left"
 
@@ -108,6 +112,46 @@ def test_engines_answer_alike(converted: tuple[Path, Any], phantoms: dict[str, P
         pipeline = Pipeline(bundle, load(bundle, engine=engine, threads=1))
         answers.append(np.array([pipeline.examine(picture).classification.probabilities for picture in pictures]))
     assert np.abs(answers[0] - answers[1]).max() < 0.1
+
+
+def test_pictures_of_patients_stay_out_of_the_bundle(
+    pair_folder: Path, phantoms: dict[str, Path], tmp_path: Path, cache: Path
+) -> None:
+    """If it failed, radiographs and file names of a hospital's patients would go to every workstation with the models.
+
+    The same run finds the picture that is there twice, and says of random weights that they know nothing.
+    """
+    real = tmp_path / "real"
+    (real / "images").mkdir(parents=True)
+    (real / "masks").mkdir()
+    rows = ["file,label"]
+    index = [json.loads(line) for line in (phantoms["validation"] / "index.jsonl").read_text().splitlines()]
+    for number, row in enumerate([*index, index[0]]):
+        name = f"MUELLER-{number}.png"
+        shutil.copy(phantoms["validation"] / row["file"], real / "images" / name)
+        if row["label"] != "normal":
+            shutil.copy(phantoms["validation"] / row["lesion_mask"], real / "masks" / name)
+        rows.append(f"{name},{row['label']}")
+    (real / "labels.csv").write_text("\n".join(rows))
+    output = tmp_path / "bundle"
+    done = bonedge(
+        *("convert", pair_folder, "--output", output, "--cache", cache, "--fp32", "--format", "tflite"),
+        *("--calibration", phantoms["calibration"], "--validation", real),
+        *(part for gate in GATES for part in ("--max-drop", f"{gate.name}=1")),
+    )
+    assert done.returncode == 0, done.stderr
+    shipped = (output / "report.html").read_text()
+    assert "MUELLER" not in shipped
+    assert "do not travel with a bundle" in shipped
+    assert not any(b"MUELLER" in content for content in Bundle.open(output).contents.values())
+    passport = json.loads((output / "passport.json").read_text())
+    assert any(f'mono">{digest[:16]}' in shipped for digest in passport["validation"]["picture_sha256"])
+    beside = tmp_path / "bundle-report.html"
+    assert "MUELLER" in beside.read_text()
+    assert str(beside) in done.stdout
+    assert passport["validation"]["pictures"] == len(index)
+    assert "1 validation pictures are copies" in done.stdout
+    assert "that nothing was lost says little" in done.stdout
 
 
 def test_a_folder_that_holds_something_else_is_refused_before_any_work(pair_folder: Path, tmp_path: Path) -> None:
@@ -192,6 +236,37 @@ def test_sets_that_prove_nothing_are_refused(
     assert code == 2, errors
     assert said in errors.splitlines()[-1]
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--name", "bone v2"), "letters, digits"),
+        (("--version", "1.0 beta"), "not a version"),
+        (("--fp32", "--ladder", "auto"), "--ladder auto starts at int8"),
+        (("--fp16", "--repair", "phantoms:1"), "--repair is for eight bits"),
+    ],
+)
+def test_options_that_would_fail_later_fail_now(
+    tmp_path: Path, refused: Callable[..., tuple[int, str]], options: tuple[str, ...], said: str
+) -> None:
+    """If it failed, a name with a blank would be told after half an hour, or half of what was asked left undone."""
+    code, errors = refused("convert", tmp_path, "--output", tmp_path / "bundle", *options)
+    assert code == 2
+    assert said in errors
+
+
+@pytest.mark.parametrize("taken", ["bundle", "bundle-refused", "cache"])
+def test_places_that_cannot_be_written_are_refused_before_any_work(
+    tmp_path: Path, refused: Callable[..., tuple[int, str]], taken: str
+) -> None:
+    """If it failed, the work of an hour would end with nowhere to put it."""
+    (tmp_path / taken).write_text("a file")
+    places = ("--output", tmp_path / "bundle" / "inside" if taken == "bundle" else tmp_path / "bundle")
+    code, errors = refused("convert", tmp_path, *places, "--cache", tmp_path / "cache" / "inside")
+    assert code == 2
+    (message,) = errors.splitlines()
+    assert str(tmp_path / taken) in message
 
 
 @pytest.mark.parametrize("purpose", ["calibration", "validation", "repair"])

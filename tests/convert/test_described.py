@@ -97,6 +97,52 @@ def test_every_keras_form_gives_logits_in_bonedge_order(
     assert pair.operation.abstention is None
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_what_was_trained_in_16_bits_is_converted_in_32(
+    theirs: dict[str, Any], described: Callable[..., Path], policy: str
+) -> None:
+    """If it failed, every pair that was trained on a GPU in mixed precision would end in the converter's own words."""
+    import keras
+
+    mixed = keras.models.clone_model(
+        theirs["classifier"],
+        clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"dtype": policy}),
+    )
+    mixed.set_weights(theirs["classifier"].get_weights())
+    picture = np.random.default_rng(3).normal(size=(1, SIDE, SIDE, 3)).astype(np.float32)
+    both = (mixed, theirs["classifier"])
+    asked = [np.asarray(TrainedPair.open(described(models={"classifier": one})).classifier(picture)) for one in both]
+    assert {one.dtype for one in asked} == {np.dtype(np.float32)}
+    assert np.allclose(asked[0], asked[1], atol=1e-6)
+
+
+def test_a_sequential_network_is_taken(described: Callable[..., Path]) -> None:
+    """If it failed, the commonest way to write a small classifier would be called a defect of bonedge."""
+    import keras
+
+    layers = [
+        keras.layers.Input((SIDE, SIDE, 3)),
+        keras.layers.Conv2D(4, 3),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+    ]
+    pair = TrainedPair.open(described(output="logits", models={"classifier": keras.Sequential(layers)}))
+    assert isinstance(pair.classifier, keras.Model)
+    assert not isinstance(pair.classifier, keras.Sequential)
+    assert tuple(pair.classifier.output.shape) == (None, 3)
+
+
+def test_an_input_of_bytes_is_said(described: Callable[..., Path]) -> None:
+    """If it failed, the converter would be blamed for what the model asks."""
+    import keras
+
+    picture = keras.layers.Input((SIDE, SIDE, 3), dtype="uint8")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(picture))
+    folder = described(models={"classifier": keras.Model(picture, keras.layers.Dense(3)(pooled))})
+    with pytest.raises(InvalidConfiguration, match="its input is uint8"):
+        TrainedPair.open(folder)
+
+
 def test_a_missing_label_is_said(described: Callable[..., Path]) -> None:
     """A classifier of two classes would be converted for minutes before anything is found to be wrong."""
     with pytest.raises(InvalidConfiguration, match="each once"):

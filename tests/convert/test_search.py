@@ -236,6 +236,14 @@ def test_half_the_size_need_not_be_faster() -> None:
     assert [(one.candidate.recipe, one.passed) for one in side.judged] == [("fp16", True)]
 
 
+def test_a_network_without_hope_ends_the_search() -> None:
+    """If it failed, the other network would climb to its last rung for a bundle that cannot be."""
+    referee = Referee(TABLE | {"int8-bad": (8.0, 0.5, False)}, set())
+    sides = [climb(referee, "segmenter", ["int8-bad"]), climb(referee, "classifier", ["int8"], ["fp16"], ["fp32"])]
+    assert choose_pair(sides[0], sides[1], referee, lambda one: None) == (None, [])  # type: ignore[arg-type]
+    assert not sides[1].judged
+
+
 def test_nothing_good_ends() -> None:
     """A conversion that cannot succeed would never end."""
     referee = Referee(TABLE, set())

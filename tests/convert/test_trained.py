@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bonedge.convert import trained
+from bonedge.convert.described import load_network
 from bonedge.convert.trained import CLASSIFIER, OPERATION, SEGMENTER, Operation, TrainedPair
 from bonedge.edge.errors import InvalidConfiguration
 
@@ -83,6 +86,30 @@ def test_a_damaged_model_is_named(broken: Path, name: str, content: bytes | None
     whole = (broken / name).read_bytes()
     (broken / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(InvalidConfiguration, match=f"{name} cannot be loaded as a Keras model"):
+        TrainedPair.open(broken)
+
+
+def test_a_model_with_a_flipped_bit_is_named(broken: Path) -> None:
+    """If it failed, a bad disk would be called a defect of bonedge."""
+    whole = bytearray((broken / CLASSIFIER).read_bytes())
+    with zipfile.ZipFile(broken / CLASSIFIER) as archive:
+        member = archive.getinfo("config.json")
+    whole[member.header_offset + 30 + len(member.filename) + member.compress_size // 2] ^= 0x40
+    (broken / CLASSIFIER).write_bytes(whole)
+    with pytest.raises(InvalidConfiguration, match=f"{CLASSIFIER} cannot be loaded as a Keras model"):
+        TrainedPair.open(broken)
+
+
+def test_a_pair_that_changes_meanwhile_is_refused(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it failed, the passport would name other weights than those that were judged."""
+
+    def trained_on(path: Path, side: int, channels: int) -> Any:
+        model = load_network(path, side, channels)
+        path.write_bytes(path.read_bytes() + b"\0")
+        return model
+
+    monkeypatch.setattr(trained, "load_network", trained_on)
+    with pytest.raises(InvalidConfiguration, match="changed while it was read"):
         TrainedPair.open(broken)
 
 

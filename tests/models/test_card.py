@@ -141,6 +141,18 @@ def test_what_is_no_evaluation_is_refused(bonedge: Run, bundle: Path, tmp_path: 
     assert str(path) in done.stderr
 
 
+def test_an_evaluation_that_lacks_something_is_said(
+    bonedge: Run, bundle: Path, evaluation: Path, tmp_path: Path
+) -> None:
+    """What another version wrote would be called a defect of this one."""
+    document = json.loads(evaluation.read_text())
+    del document["engine"]
+    (tmp_path / "less.json").write_text(json.dumps(document))
+    done = bonedge("card", bundle, "--evaluation", tmp_path / "less.json")
+    assert done.returncode == 2
+    assert "does not say 'engine'" in done.stderr
+
+
 def test_a_signed_bundle_is_left_alone(bonedge: Run, bundle: Path, evaluation: Path, tmp_path: Path) -> None:
     """A signature would silently be lost."""
     (tmp_path / "key.pem").write_bytes(generate(None).private_pem)
