@@ -7,17 +7,16 @@ and for each settled one only a mark, so that a rescan of many old files costs l
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from time import monotonic, thread_time
 from typing import Protocol
 
 from .failpoints import reach
-from .stability import Look, Patience, Signature, is_candidate, is_complete, look_again
-from .tree import InputTree, Walk
+from .stability import Patience, Signature, is_candidate, is_complete, look_again
+from .tracks import Agenda, Phase, Track
+from .tree import FORBIDDEN, InputTree, Walk
 from .work import Arrival, Kind, Report
 
 TRACKS = 20_000
@@ -27,6 +26,8 @@ _SLICE = 2000
 """Files of a rescan looked at before hints get their turn again."""
 _DUE_SLICE = 500
 _UNREACHABLE_SECONDS = (1.0, 5.0, 30.0, 120.0)
+_FAILED_SECONDS = 5.0
+"""Until what could not be looked at is looked at again."""
 _FULL_SECONDS = 1.0
 _FOLDER_SECONDS = 0.2
 
@@ -53,31 +54,8 @@ class Listener(Protocol):
     def input_works(self) -> None:
         """A rescan reached the end without an error."""
 
-
-class _Phase(Enum):
-    WATCHED = auto()
-    """Until it looks complete."""
-    OFFERED = auto()
-    """Waiting or in hand elsewhere."""
-    RESTING = auto()
-    """To be offered again later."""
-
-
-@dataclass
-class _Track:
-    look: Look
-    phase: _Phase
-    new: bool
-    first: float
-    """Monotonic seconds when it was first seen."""
-    wake: float = 0.0
-    """Monotonic seconds before which a resting file is not offered again, unless it changes."""
-    stirred: bool = False
-    """An event came while it was offered: it may have changed since it was read."""
-    unreadable: bool = False
-    """It rests because it could not be decoded as it is."""
-    unreachable: int = 0
-    """How often in a row the file system failed."""
+    def forbidden(self, folders: int) -> None:
+        """So many folders may not be read, a rescan that reached the end without an error found."""
 
 
 class Intake:
@@ -109,12 +87,12 @@ class Intake:
         self._is_settled, self._listener, self._clock = is_settled, listener, clock
         self._suspects = suspects or {}
         self._inbox: deque[Report | tuple[str, bool]] = deque()
-        self._tracks: dict[str, _Track] = {}
+        self._tracks: dict[str, Track] = {}
         self._settled: set[int] = set()
         """Marks of what is settled."""
         self._kept: set[int] = set()
         """The settled that the rescan under way has seen, or that were settled meanwhile."""
-        self._due: list[tuple[float, str]] = []
+        self._agenda = Agenda()
         self._walk: Walk | None = None
         self._files: Iterator[tuple[str, Signature]] = iter(())
         self._walk_cost = 0.0
@@ -124,8 +102,11 @@ class Intake:
         self._catching_up = False
         """The rescan under way looks for those: what it finds is backlog."""
         self._forget = False
+        self._failing = False
         self.scans = 0
         """Rescans that reached the end."""
+        self.folders = 0
+        """That the last rescan could read, the root included; 0 after one with an error, which may have missed some."""
         self.walk_seconds = 0.0
         """Processor time of the last one."""
 
@@ -156,13 +137,13 @@ class Intake:
 
     @property
     def idle(self) -> bool:
-        """All was seen at least once, and nothing is left but files that cannot be decoded as they are."""
+        """All was seen at least once, and nothing is left but files that cannot be read or decoded as they are."""
         return (
             self.scans > 0
             and self._walk is None
             and not self._inbox
             and not self._set_aside
-            and all(track.phase is _Phase.RESTING and track.unreadable for track in list(self._tracks.values()))
+            and all(track.stuck for track in list(self._tracks.values()))
         )
 
     def oldest_seconds(self) -> float:
@@ -185,11 +166,10 @@ class Intake:
                     self._look_at(path, renamed=renamed, new=True)
         now = self._clock()
         for _ in range(_DUE_SLICE):
-            if not self._due or self._due[0][0] > now:
+            due = self._agenda.take(now)
+            if due is None:
                 break
-            _, path = heapq.heappop(self._due)
-            if path in self._tracks:
-                self._look_at(path)
+            self._look_at(due)
         if self._set_aside and len(self._tracks) < TRACKS // 2:
             self._next_walk = min(self._next_walk, now)
         if self._walk is None and self._next_walk <= now:
@@ -198,9 +178,9 @@ class Intake:
             self._continue_walk()
         if self._walk is not None or self._inbox:
             return 0.0
-        now = self._clock()
-        next_due = self._due[0][0] if self._due else self._next_walk
-        return max(0.0, min(next_due, self._next_walk) - now)
+        next_due = self._agenda.soonest()
+        until = self._next_walk if next_due is None else min(next_due, self._next_walk)
+        return max(0.0, until - self._clock())
 
     def _begin_walk(self) -> None:
         self._walk = Walk(self._tree)
@@ -219,37 +199,52 @@ class Intake:
                 self._observe(path, signature, new=self.scans > 0 and not self._catching_up)
         except StopIteration:
             self.scans += 1
-            self._end_walk(self._walk.errors[0] if self._walk.errors else None)
+            self._end_walk(self._walk, self._walk.errors[0] if self._walk.errors else None)
         except OSError as error:
-            self._end_walk(error)
+            self._end_walk(self._walk, error)
         finally:
             self._walk_cost += thread_time() - began
 
-    def _end_walk(self, error: OSError | None) -> None:
-        self._walk, self._files = None, iter(())
-        pause = max(self.pace.rescan_seconds, self._walk_cost / self.pace.share)
+    def _end_walk(self, walk: Walk, error: OSError | None) -> None:
+        pause = self.pace.rescan_seconds if error is None else min(self.pace.rescan_seconds, _FAILED_SECONDS)
+        pause = max(pause, self._walk_cost / self.pace.share)
         # rescan_soon may have been called during the walk; it still counts, but not more than once a second or so.
         self._next_walk = min(self._next_walk + 1.0, self._clock() + pause)
         # What is gone from the folder need not be remembered, unless not all of the folder was seen.
         self._settled = self._kept if error is None else self._settled | self._kept
         self._kept = set()
         self.walk_seconds = self._walk_cost
+        self.folders = walk.folders if error is None else 0
         reach("scanning")
         if error is None:
+            self._failing = False
             self._listener.input_works()
+            self._listener.forbidden(walk.forbidden)
         else:
-            self._listener.input_failed(error.strerror or type(error).__name__)
+            self._fail(error)
+        self._walk, self._files = None, iter(())  # last: `idle` must not come before what the rescan found
+
+    def _fail(self, error: OSError) -> None:
+        self._listener.input_failed(error.strerror or type(error).__name__)
+        if not self._failing:
+            # Only a rescan tells that the input works again. From now on they keep their own pace.
+            self._failing, self._next_walk = True, min(self._next_walk, self._clock() + _FAILED_SECONDS)
 
     def _look_at(self, path: str, *, renamed: bool = False, new: bool = False) -> None:
         try:
             signature = self._tree.look(path)
         except OSError as error:
-            self._listener.input_failed(error.strerror or type(error).__name__)
-            if path in self._tracks:
-                self._again(path, self._clock() + _UNREACHABLE_SECONDS[1])
+            # One folder that was closed to this user is no failure of the input; rescans count those.
+            forbidden = error.errno in FORBIDDEN and self._tree.is_readable()
+            if not forbidden:
+                self._fail(error)
+            track = self._tracks.get(path)
+            if track is not None:
+                track.forbidden = forbidden
+                self._agenda.put(path, self._clock() + _FAILED_SECONDS)
             return
         if signature is None:
-            self._tracks.pop(path, None)
+            self._drop(path)
         else:
             self._observe(path, signature, renamed=renamed, new=new, due=True)
 
@@ -269,44 +264,50 @@ class Intake:
                 self._set_aside = True
                 return
             now = self._clock()
-            track = _Track(look_again(None, signature, now, renamed=renamed), _Phase.WATCHED, new, now)
+            track = Track(look_again(None, signature, now, renamed=renamed), Phase.WATCHED, new, now)
             self._tracks[path] = track
             self._advance(path, track)
             return
-        if track.phase is _Phase.OFFERED:
+        track.forbidden = False
+        if track.phase is Phase.OFFERED:
             track.stirred |= due
             return  # whoever works on it compares the signature itself
         now = self._clock()
         changed = signature != track.look.signature
         track.look = look_again(track.look, signature, now, renamed=renamed)
-        if track.phase is _Phase.RESTING and not changed and not renamed:
+        if track.phase is Phase.RESTING and not changed and not renamed:
             if now >= track.wake:
                 self._offer(path, track)
+            else:
+                self._agenda.put(path, track.wake)
             return
-        track.phase, track.unreadable = _Phase.WATCHED, False
+        track.phase, track.unreadable = Phase.WATCHED, False
         self._advance(path, track)
 
-    def _advance(self, path: str, track: _Track) -> None:
+    def _advance(self, path: str, track: Track) -> None:
         now = self._clock()
         if is_complete(track.look, now, self._patience):
             self._offer(path, track)
         else:
-            self._again(path, max(now, track.look.since + self._patience.settle_seconds))
+            # Later than now: where rounding makes the wait a hair too short, it would be due over and over.
+            self._agenda.put(path, max(now + 0.001, track.look.since + self._patience.settle_seconds))
 
-    def _offer(self, path: str, track: _Track) -> None:
+    def _offer(self, path: str, track: Track) -> None:
         look = track.look
         arrival = Arrival(path, look.signature, look.since, look.renamed, self._suspects.get(path, 0))
         if self._listener.offer(arrival, new=track.new):
-            track.phase = _Phase.OFFERED
+            track.phase = Phase.OFFERED
+            self._agenda.drop(path)
         else:
             self._rest(path, track, _FULL_SECONDS)
 
-    def _rest(self, path: str, track: _Track, seconds: float) -> None:
-        track.phase, track.wake = _Phase.RESTING, self._clock() + seconds
-        self._again(path, track.wake)
+    def _rest(self, path: str, track: Track, seconds: float) -> None:
+        track.phase, track.wake = Phase.RESTING, self._clock() + seconds
+        self._agenda.put(path, track.wake)
 
-    def _again(self, path: str, when: float) -> None:
-        heapq.heappush(self._due, (when, path))
+    def _drop(self, path: str) -> None:
+        self._tracks.pop(path, None)
+        self._agenda.drop(path)
 
     def _resolve(self, report: Report) -> None:
         path = report.arrival.path
@@ -316,13 +317,13 @@ class Intake:
         if report.kind in (Kind.DONE, Kind.KNOWN, Kind.QUARANTINED):
             self._note_settled(_mark(path, report.arrival.signature))
             self._suspects.pop(path, None)
-            del self._tracks[path]
+            self._drop(path)
             if track.stirred:
                 self._look_at(path, new=True)
         elif report.kind is Kind.GONE:
-            del self._tracks[path]
+            self._drop(path)
         elif report.kind is Kind.CHANGED:
-            track.phase = _Phase.WATCHED
+            track.phase = Phase.WATCHED
             track.look = replace(track.look, since=self._clock(), looks=0, renamed=False)
             self._look_at(path)
         else:

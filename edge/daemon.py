@@ -18,7 +18,7 @@ from typing import Any
 from .arrivals import Intake, Pace
 from .config import WatchSettings
 from .crew import Crew, Limits
-from .errors import BonedgeError, OutputUnavailable
+from .errors import BonedgeError, InvalidConfiguration, OutputUnavailable
 from .exposition import Metrics
 from .failpoints import reach
 from .heap import give_back
@@ -41,7 +41,7 @@ _RETENTION_SECONDS = 3600.0
 _HEAP_SECONDS = 60.0
 _CLOCK_STEP_SECONDS = 1.0
 _BLOCKED_SECONDS = 20.0
-"""For so long a disk that does not work is waited for when all is to be done once."""
+"""For so long an input or a disk that does not work is waited for when all is to be done once."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,11 @@ class Daemon:
         self._failure: BaseException | None = None
         self._sweeper: threading.Thread | None = None
         self._input_reason = ""
+        """Why the input cannot be read; empty when it can."""
+        self._input_since = 0.0
+        """Monotonic seconds when it failed."""
+        self._forbidden = 0
+        """Folders of the input that may not be read."""
         self._outcomes = dict.fromkeys(Kind, 0)
         patience = Patience(settings.settle_seconds, settings.zero_tail_seconds, settings.incomplete_seconds)
         tree = InputTree(settings.input)
@@ -111,6 +116,7 @@ class Daemon:
 
         Raises:
             OutputUnavailable: with `once`, output, ledger or engine does not work.
+            InvalidConfiguration: with `once`, the input, or a part of it, cannot be read.
         """
         self._crew.start()
         self._lookout.start()
@@ -137,6 +143,11 @@ class Daemon:
             raise self._failure
         if once and self._crew.load().blocked:
             raise OutputUnavailable(self._crew.load().blocked)
+        if once and self._input_reason:
+            raise InvalidConfiguration(
+                f"{self._settings.input}: cannot be read ({self._input_reason.lower()}); "
+                "check watch.input, or mount the share"
+            )
         self._outcomes[Kind.LATER] = self._intake.unsettled
         return dict(self._outcomes)
 
@@ -171,6 +182,7 @@ class Daemon:
             oldest_seconds=self._intake.oldest_seconds(),
             blocked=bool(load.blocked),
             input_available=not self._input_reason,
+            forbidden_folders=self._forbidden,
             rescan_seconds=self._intake.walk_seconds,
         )
         try:
@@ -198,6 +210,8 @@ class Daemon:
         load = self._crew.load()
         if load.blocked_seconds > _BLOCKED_SECONDS:
             return True
+        if self._input_reason:  # what could not be seen may hold more
+            return self._clock() - self._input_since > _BLOCKED_SECONDS
         return not load.in_hand and not load.new and not load.backlog and self._intake.idle
 
     def _status(self) -> dict[str, Any]:
@@ -212,6 +226,7 @@ class Daemon:
             "oldest_seconds": round(self._intake.oldest_seconds(), 1),
             "blocked": load.blocked,
             "input": self._input_reason,
+            "forbidden": self._forbidden,
         }
 
     def _status_line(self) -> str:
@@ -222,6 +237,8 @@ class Daemon:
         )
         if status["blocked"]:
             line += "; stopped: output, ledger or engine does not work"
+        if status["forbidden"]:
+            line += f"; {status['forbidden']} folders may not be read"
         return line + (f"; input: {status['input']}" if status["input"] else "")
 
     # What the intake tells (arrivals.Listener), on its thread.
@@ -234,6 +251,8 @@ class Daemon:
         """Say so, once."""
         if reason != self._input_reason:
             self._journal.say("input failed", Level.WARNING, reason=reason.lower())
+        if not self._input_reason:
+            self._input_since = self._clock()  # before the reason, without which the main thread does not read it
         self._input_reason = reason
 
     def input_works(self) -> None:
@@ -241,6 +260,14 @@ class Daemon:
         if self._input_reason:
             self._journal.say("input works again")
         self._input_reason = ""
+
+    def forbidden(self, folders: int) -> None:
+        """Say so when the number is another. Never which: names of folders may name patients."""
+        if folders and folders != self._forbidden:
+            self._journal.say("folders may not be read", Level.WARNING, folders=folders)
+        elif self._forbidden and not folders:
+            self._journal.say("folders may be read again")
+        self._forbidden = folders
 
     def _is_settled(self, path: str, signature: Signature) -> bool:
         try:

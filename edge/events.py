@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,9 +39,7 @@ class Events(FileSystemEventHandler):
         Raises:
             OSError: the folder is gone, or the kernel's limit of watches is reached.
         """
-        # Its messages quote paths, which may name patients; what matters here is found by rescans.
-        logging.getLogger("watchdog").addHandler(logging.NullHandler())
-        logging.getLogger("watchdog").propagate = False
+        _silence()
         self._root = os.path.realpath(root)  # watchdog does not follow links, not even the first one
         self._hint = hint
         self._on_folder = on_folder
@@ -58,6 +57,25 @@ class Events(FileSystemEventHandler):
         """Whether it still watches: it stops when the folder itself goes."""
         return self._observer.is_alive() and all(emitter.is_alive() for emitter in self._observer.emitters)
 
+    def count_folders(self) -> int | None:
+        """How many folders the kernel watches for this process; None when it does not say.
+
+        Watchdog passes over a folder that it cannot watch, such as each one beyond the kernel's limit, without a word.
+        """
+        count = 0
+        try:
+            for descriptor in os.listdir("/proc/self/fd"):
+                try:
+                    if os.readlink(f"/proc/self/fd/{descriptor}") != "anon_inode:inotify":
+                        continue
+                    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as lines:
+                        count += sum(line.startswith(b"inotify wd:") for line in lines)
+                except FileNotFoundError:
+                    continue  # another thread's file, closed meanwhile
+        except OSError:
+            return None
+        return count
+
     def close(self) -> None:
         """Stop watching."""
         self._observer.stop()
@@ -72,3 +90,12 @@ class Events(FileSystemEventHandler):
         path = os.fsdecode(event.dest_path if renamed else event.src_path)
         if path.startswith(self._root + "/"):
             self._hint(path[len(self._root) + 1 :], renamed)
+
+
+def _silence() -> None:
+    """Nobody hears watchdog's messages: they quote paths, which may name patients. Rescans find what they are about."""
+    logger = logging.getLogger("watchdog")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    warnings.filterwarnings("ignore", module=r"watchdog(\.|$)")

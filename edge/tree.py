@@ -23,6 +23,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """How a name that is no longer there, or is a link now, answers."""
+FORBIDDEN = (errno.EACCES, errno.EPERM)
+"""How a name answers that this user may not reach."""
 
 
 @dataclass
@@ -32,6 +34,8 @@ class Walk:
     tree: InputTree
     errors: list[OSError] = field(default_factory=list)
     """Of folders and files that the file system did not give: what they hold was not seen."""
+    folders: int = 0
+    """That could be listed, the root included."""
     forbidden: int = 0
     """Folders that this user may not read."""
 
@@ -53,8 +57,10 @@ class Walk:
 
     def _folder(self, folder: str, waiting: list[str]) -> Iterator[tuple[str, Signature]]:
         descriptor = self.tree.open_folder(folder)
+        closed = False
         try:
             with os.scandir(descriptor) as entries:
+                self.folders += 1
                 for entry in entries:
                     if not is_candidate(entry.name):
                         continue
@@ -66,12 +72,18 @@ class Walk:
                         elif entry.is_file(follow_symlinks=False):
                             yield path, signature_of(entry.stat(follow_symlinks=False))
                     except OSError as error:
-                        self._note(error)
+                        if error.errno not in FORBIDDEN:
+                            self._note(error)
+                        elif folder:
+                            closed = True  # it can be listed, but not entered: counted once, not for each name in it
+                        else:
+                            raise
         finally:
             os.close(descriptor)
+        self.forbidden += closed
 
     def _note(self, error: OSError) -> None:
-        if error.errno in (errno.EACCES, errno.EPERM):
+        if error.errno in FORBIDDEN:
             self.forbidden += 1
         elif error.errno not in _GONE and len(self.errors) < 10:
             self.errors.append(error)
@@ -87,6 +99,18 @@ class InputTree:
         """Device and inode of the root: another mount or a new folder has another. Raises OSError."""
         status = os.stat(self.root)
         return status.st_dev, status.st_ino
+
+    def is_readable(self) -> bool:
+        """Whether this user may list the root and reach what is in it."""
+        try:
+            descriptor = self.open_folder("")
+            try:
+                os.stat(".", dir_fd=descriptor)  # fails in a folder that can be listed, but not entered
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return False
+        return True
 
     def look(self, path: str) -> Signature | None:
         """How the regular file at `path` looks; None when there is none (any more).

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ class Taker:
         self.room = True
         self.failures: list[str] = []
         self.scans = 0
+        self.closed: list[int] = []
 
     def offer(self, arrival: Arrival, *, new: bool) -> bool:
         if self.room:
@@ -35,6 +37,9 @@ class Taker:
 
     def input_works(self) -> None:
         self.scans += 1
+
+    def forbidden(self, folders: int) -> None:
+        self.closed.append(folders)
 
     @property
     def paths(self) -> list[str]:
@@ -76,6 +81,36 @@ class Bay:
 @pytest.fixture
 def bay(tmp_path: Path) -> Bay:
     return Bay(tmp_path)
+
+
+@pytest.fixture
+def common_bay() -> Iterator[Bay]:
+    """One whose folder may be closed to this user, who is not the superuser now."""
+    superuser = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:  # below tmp_path only its owner gets anywhere
+        if superuser:
+            os.chown(folder, 65534, 65534)
+            os.seteuid(65534)
+        try:
+            yield Bay(Path(folder))
+        finally:
+            for path in (Path(folder), *Path(folder).iterdir()):
+                path.chmod(0o700)
+            if superuser:
+                os.seteuid(0)
+
+
+def count_looks(bay: Bay, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that are looked at from now on."""
+    looks: list[str] = []
+    look = InputTree.look
+
+    def counted(tree: InputTree, path: str) -> Signature | None:
+        looks.append(path)
+        return look(tree, path)
+
+    monkeypatch.setattr(InputTree, "look", counted)
+    return looks
 
 
 def test_a_rescan_finds_what_no_event_told(bay: Bay) -> None:
@@ -269,3 +304,126 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(bay: Bay, tmp_path_factory: p
     assert bay.taker.paths == []
     with pytest.raises(OSError, match=r"symbolic|directory"):
         InputTree(bay.folder).open("study/a.dcm")
+
+
+def test_a_file_that_grows_for_long_costs_the_same_all_the_time(bay: Bay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow copy of a quarter of an hour would end up taking the whole processor, and memory without limit."""
+    looks = count_looks(bay, monkeypatch)
+    bay.intake.pace = Pace(2.0, 1.0)
+    path = bay.folder / "a.dcm"
+    path.write_bytes(b"")
+    minutes = []
+    for minute in range(10):
+        looks.clear()
+        for part in range(120):
+            path.write_bytes(b"x" * (120 * minute + part + 1))
+            bay.intake.hint("a.dcm", False)
+            bay.pass_by(0.5)
+        minutes.append(len(looks))
+        assert len(bay.intake._agenda) < 100
+    assert max(minutes) <= 5 * 60, minutes  # two hints a second, and what settling asks for
+    assert max(minutes[1:]) <= min(minutes[1:]) + 5, minutes
+    assert bay.taker.paths == []
+    bay.pass_by(3)
+    assert bay.taker.paths == ["a.dcm"]
+
+
+def test_what_is_unreadable_again_and_again_is_planned_once(bay: Bay) -> None:
+    """Each time that a growing file is tried, an appointment ten minutes ahead would stay in memory."""
+    path = bay.folder / "a.dcm"
+    for size in range(1, 300):
+        path.write_bytes(b"x" * size)
+        bay.intake.hint("a.dcm", False)
+        bay.pass_by(1.1)
+        assert bay.taker.paths == ["a.dcm"]
+        bay.settle(Kind.LATER, wait_seconds=600.0, unreadable=True)
+        assert len(bay.intake._agenda) < 100
+
+
+@pytest.mark.parametrize("kind", [Kind.DONE, Kind.GONE])
+def test_what_is_no_longer_tracked_is_not_looked_at(bay: Bay, monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
+    """Each settled file would be asked for once more on a share where each question takes milliseconds."""
+    path = bay.folder / "a.dcm"
+    path.write_bytes(b"x")
+    bay.pass_by(0.5)
+    bay.intake.hint("a.dcm", True)  # offered at once, before it is due
+    bay.intake.step()
+    assert bay.taker.paths == ["a.dcm"]
+    looks = count_looks(bay, monkeypatch)
+    if kind is Kind.GONE:
+        path.unlink()
+    bay.settle(kind)
+    bay.pass_by(20)
+    assert looks == []
+
+
+def test_a_resting_file_is_offered_again_after_a_look_that_failed(bay: Bay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short failure of the share would have the file wait for a rescan, which may be a day away."""
+    bay.intake.pace = Pace(86400.0, 1.0)
+    (bay.folder / "a.dcm").write_bytes(b"x")
+    bay.pass_by(2)
+    bay.settle(Kind.LATER, wait_seconds=60.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(InputTree, "look", lambda tree, path: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        bay.intake.hint("a.dcm", False)
+        bay.intake.step()
+    assert bay.taker.failures == ["Input/output error"]
+    scans = bay.taker.scans
+    bay.pass_by(20)
+    assert bay.taker.scans == scans + 1  # which alone says that the input works again
+    assert bay.taker.paths == []
+    bay.pass_by(45)
+    assert bay.taker.paths == ["a.dcm"]
+
+
+def test_folders_that_may_not_be_read_are_counted(common_bay: Bay) -> None:
+    """The studies of one modality, exported with another owner, would never be examined and nobody would hear of it."""
+    folder = common_bay.folder
+    for name in ("open", "closed", "listed"):
+        (folder / name).mkdir()
+        for number in range(3):
+            (folder / name / f"{number}.dcm").write_bytes(b"x")
+    (folder / "closed").chmod(0)
+    (folder / "listed").chmod(0o400)  # shows names, and nothing about them
+    common_bay.pass_by(2)
+    assert common_bay.taker.closed == [2]
+    assert sorted(common_bay.taker.paths) == ["open/0.dcm", "open/1.dcm", "open/2.dcm"]
+    assert common_bay.taker.failures == []
+    for name in ("closed", "listed"):
+        (folder / name).chmod(0o700)
+    common_bay.pass_by(40)
+    assert common_bay.taker.closed[-1] == 0
+    assert len(common_bay.taker.paths) == 9
+
+
+def test_a_file_whose_folder_is_closed_waits_and_the_input_works(common_bay: Bay) -> None:
+    """One folder with wrong rights would have the log say every few seconds that the whole input failed."""
+    study = common_bay.folder / "study"
+    study.mkdir()
+    (study / "a.dcm").write_bytes(b"x")
+    common_bay.intake.step()
+    study.chmod(0)
+    common_bay.pass_by(100)
+    assert common_bay.taker.failures == []
+    assert common_bay.taker.closed[-1] == 1
+    assert common_bay.intake.unsettled == 1
+    assert common_bay.intake.idle  # or `--once` would wait for somebody to change the rights
+    study.chmod(0o700)
+    common_bay.pass_by(10)
+    assert common_bay.taker.paths == ["study/a.dcm"]
+
+
+@pytest.mark.parametrize("mode", [0, 0o400])
+def test_an_input_that_may_not_be_read_has_failed(common_bay: Bay, mode: int) -> None:
+    """A share mounted for another user would look like an empty one."""
+    (common_bay.folder / "a.dcm").write_bytes(b"x")
+    common_bay.intake.step()
+    common_bay.folder.chmod(mode)
+    common_bay.taker.scans = 0
+    common_bay.pass_by(3)
+    assert common_bay.taker.failures[0] == "Permission denied"  # by the file that waits
+    common_bay.pass_by(60)
+    assert common_bay.taker.scans == 0  # and by each rescan
+    common_bay.folder.chmod(0o700)
+    common_bay.pass_by(60)
+    assert common_bay.taker.paths == ["a.dcm"]
