@@ -10,6 +10,9 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -68,6 +71,8 @@ class Choice:
 
 
 _CHOICE = TypeAdapter(Choice)
+_ANSWER: TypeAdapter[Choice | str] = TypeAdapter(Choice | str)
+_PROGRAM = "from bonedge.edge.choice import main; main()"
 
 
 def load_chosen(
@@ -101,9 +106,58 @@ def load_chosen(
             return loader(bundle, choice.engine, choice.device, threads)
     if not make or not any(one.golden for one in bundle.manifest.networks):
         return loader(bundle, threads=threads)
-    networks, made = choose(bundle, threads, devices(), loader)
+    made = choose_apart(bundle, threads, folder)
+    if made is None:
+        return loader(bundle, threads=threads)
     remember(made, bundle, threads, folder)
-    return networks
+    return loader(bundle, made.engine, made.device, threads)
+
+
+def choose_apart(bundle: Bundle, threads: int | None, folder: Path) -> Choice | None:
+    """`choose` in a process of its own, for a service: no engine that is tried there can end it or stay in its memory.
+
+    On Linux 6.18 and two busy processors the kernel ended 11 of 15 services within a minute after they had measured
+    themselves and dropped OpenVINO (SIGSEGV on the return from a system call); of 10 that measured so, none.
+
+    Returns:
+        None when an engine ended that process.
+
+    Raises:
+        BundleRefused: as `choose` does.
+    """
+    arguments = (str(bundle.folder), bundle.digest, str(threads or 0), str(folder))
+    child = subprocess.run(  # noqa: S603 - our own interpreter, our own program
+        [sys.executable, "-I", "-c", _PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    try:
+        answer = _ANSWER.validate_json(child.stdout)
+    except ValidationError:
+        return None
+    if isinstance(answer, str):
+        raise BundleRefused(answer)
+    return answer
+
+
+def main() -> None:
+    """The process of `choose_apart`: prints what was chosen, or why nothing could be, as JSON."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    folder, digest, threads, compiled = sys.argv[1:]
+    # Runtimes written in C may print; the answer goes to a descriptor of its own.
+    with os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)
+        answer: Choice | str
+        try:
+            bundle = Bundle.open(Path(folder))
+            if bundle.digest != digest:
+                raise BundleRefused(f"{folder}: was exchanged while it was opened; start again")
+            loader = partial(load, compiled=Path(compiled))
+            _, answer = choose(bundle, int(threads) or None, devices(), loader)
+        except BundleRefused as error:
+            answer = str(error)
+        out.write(_ANSWER.dump_json(answer))
 
 
 def choose(

@@ -16,6 +16,8 @@ def _named(value: object) -> object:
     # As `places` on the command line: Path("") is the current folder.
     if value == "":
         raise ValueError("is empty; leave the key out, or name a place")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("holds a NUL, which no name on disk does; correct it")
     return value
 
 

@@ -55,6 +55,9 @@ class Metrics:
         self._oldest = Gauge("bonedge_oldest_pending_seconds", "Age of the oldest unsettled file", registry=registry)
         self._blocked = Gauge("bonedge_blocked", "1 while output, ledger or engine does not work", registry=registry)
         self._input = Gauge("bonedge_input_available", "1 while the input folder can be read", registry=registry)
+        self._forbidden = Gauge(
+            "bonedge_forbidden_folders", "Folders of the input that may not be read", registry=registry
+        )
         self._rescan = Gauge("bonedge_rescan_cpu_seconds", "Processor time of the last rescan", registry=registry)
         self._bundle = Info("bonedge_bundle", "The bundle in use", registry=registry)
         self._stop: Callable[[], None] = lambda: None
@@ -65,7 +68,7 @@ class Metrics:
             self._files.labels(_COUNTED[report.kind]).inc()
         elif report.kind is Kind.LATER:
             self._retries.inc()
-        if report.tries:
+        if report.decoder_lost:
             self._lost.inc()
         if report.kind is Kind.DONE:
             self._verdicts.labels(report.label).inc()
@@ -83,6 +86,7 @@ class Metrics:
         oldest_seconds: float,
         blocked: bool,
         input_available: bool,
+        forbidden_folders: int,
         rescan_seconds: float,
     ) -> None:
         """How things stand."""
@@ -92,7 +96,13 @@ class Metrics:
         self._oldest.set(oldest_seconds)
         self._blocked.set(blocked)
         self._input.set(input_available)
+        self._forbidden.set(forbidden_folders)
         self._rescan.set(rescan_seconds)
+
+    def set_blocked(self) -> None:
+        """Before anything else is known: what is to be worked with does not work."""
+        self._blocked.set(True)
+        self._input.set(True)
 
     def set_bundle(self, name: str, version: str, digest: str, engine: str) -> None:
         """Which bundle is in use."""
@@ -101,6 +111,7 @@ class Metrics:
     def write(self, path: Path) -> None:
         """Replace the text file, whole. Raises OSError."""
         write_to_textfile(str(path), self._registry)
+        path.chmod(0o644)  # node_exporter is another user, and the service's umask leaves others nothing
 
     def serve(self, port: int) -> None:
         """Answer on http://127.0.0.1:`port`/metrics, and on no other address.

@@ -20,6 +20,8 @@ from .errors import InvalidConfiguration, LedgerUnavailable
 from .stability import Signature
 
 NAME = "ledger.sqlite"
+UNREAD = "unread:"
+"""Before what stands for a content that could not be read."""
 SCHEMA_VERSION = 1
 _BUSY_SECONDS = 10.0
 _SCHEMA = """
@@ -64,7 +66,7 @@ class Entry:
     """One row."""
 
     content: str
-    """SHA-256 of the file's bytes; of its path and signature, after `unread:`, when they could not be read."""
+    """SHA-256 of the file's bytes; of its path and signature, after `UNREAD`, when they could not be read."""
     bundle: str
     """The bundle's digest."""
     state: State
@@ -225,6 +227,16 @@ class Ledger:
                 ),
             )
 
+    def settled_at(self, path: str) -> list[Entry]:
+        """What settled the file at `path`, which may have been met under another name first."""
+        with self._reading() as database:
+            rows = database.execute(
+                f"SELECT {_COLUMNS} FROM outcome WHERE (content, bundle) IN "  # noqa: S608 - a constant
+                "(SELECT content, bundle FROM seen WHERE path = ?)",
+                (os.fsencode(path),),
+            )
+            return [_entry(row) for row in rows]
+
     def counts(self) -> dict[State, int]:
         """How many rows there are of each state."""
         with self._reading() as database:
@@ -267,9 +279,7 @@ class Ledger:
         except sqlite3.OperationalError as error:
             raise _unavailable(self._path, error) from error
         except sqlite3.DatabaseError as error:
-            raise InvalidConfiguration(
-                f"{self._path}: is damaged ({error}); move it away: everything will be examined again"
-            ) from error
+            raise InvalidConfiguration(_damaged(self._path, error)) from error
         return database
 
     def _data_version(self) -> int:
@@ -321,5 +331,14 @@ def _entry(row: tuple[str, str, str, str, int, int, str, str, bytes, str, str, f
     )  # fmt: skip
 
 
+def _damaged(path: Path, error: sqlite3.Error) -> str:
+    return (
+        f"{path}: is damaged ({error}); stop the service and move it away, with {NAME}-wal and {NAME}-shm: everything "
+        "will be examined again"
+    )
+
+
 def _unavailable(path: Path, error: sqlite3.Error) -> LedgerUnavailable:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LedgerUnavailable(_damaged(path, error))
     return LedgerUnavailable(f"{path}: the ledger cannot be used ({error}); free space or repair the disk")

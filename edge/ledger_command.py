@@ -12,7 +12,7 @@ import click
 
 from .config import WatchSettings, read_settings
 from .errors import InvalidConfiguration
-from .ledger import NAME, Entry, Ledger, State
+from .ledger import NAME, UNREAD, Entry, Ledger, State
 from .places import PLACE
 from .progress import shown
 from .watch import CONFIGURATIONS
@@ -126,11 +126,16 @@ def _find(ledger: Ledger, name: str) -> list[Entry]:
     found = [
         entry
         for entry in ledger.entries()
-        if entry.path == name or (len(name) >= 4 and (entry.content.startswith(name) or entry.result.startswith(name)))
-    ]
+        if entry.path == name or (len(name) >= 4 and any(told.startswith(name) for told in _names(entry)))
+    ] or ledger.settled_at(name)
     if not found:
         raise InvalidConfiguration(f"{_one_line(name)}: nothing in the ledger begins so; see 'bonedge ledger list'")
     return found
+
+
+def _names(entry: Entry) -> tuple[str, ...]:
+    """By which it is listed, and whole."""
+    return entry.content, entry.content.removeprefix(UNREAD), entry.result
 
 
 def _record(entry: Entry) -> dict[str, object]:
@@ -147,7 +152,7 @@ def _json(entry: Entry) -> str:
 def _table(entries: list[Entry]) -> None:
     rows = [("content", "state", "verdict", "result", "settled", "tries", "file", "reason")]
     for entry in entries:
-        prefix = entry.content.removeprefix("unread:")[:_PREFIX]
+        prefix = entry.content.removeprefix(UNREAD)[:_PREFIX]
         rows.append(
             (prefix, entry.state.value, entry.label, entry.result[:_PREFIX], entry.settled[:19], str(entry.tries),
              shown(Path(entry.path)), _one_line(entry.reason))

@@ -163,7 +163,7 @@ def watch(
         if settings.metrics_port is not None:
             metrics.serve(settings.metrics_port)
         journal = _journal(as_json)
-        records = _open_records(settings.state, journal, notifier, signals)
+        records = _open_records(settings, journal, notifier, metrics, signals)
         if records is None:
             return ExitCode.FINE
         pseudonyms, ledger = records
@@ -198,7 +198,7 @@ def watch(
 
 
 def _open_records(
-    state: Path, journal: Journal, notifier: Notifier, signals: _Signals
+    settings: WatchSettings, journal: Journal, notifier: Notifier, metrics: Metrics, signals: _Signals
 ) -> tuple[Pseudonyms, Ledger] | None:
     """Key and ledger; waits for a disk that is full or fails, as after the start. None when told to stop meanwhile.
 
@@ -208,12 +208,16 @@ def _open_records(
     said = False
     while not signals.stop:
         try:
-            return Pseudonyms.of(state), Ledger(state)
+            return Pseudonyms.of(settings.state), Ledger(settings.state)
         except LedgerUnavailable as error:
             if not said:
                 journal.say("stopped", Level.ERROR, reason=str(error))
                 notifier.ready("the state folder does not work")
+                metrics.set_blocked()
             said = True
+            if settings.metrics_file is not None:
+                with suppress(OSError):
+                    metrics.write(settings.metrics_file)
             notifier.alive()
             time.sleep(_STATE_SECONDS)
     return None
@@ -226,7 +230,7 @@ def _reload(source: _Source, current: Equipment) -> Equipment | None:
         settings, trust = source.read()
         if settings.state != current.settings.state or settings.metrics_port != current.settings.metrics_port:
             raise InvalidConfiguration("watch.state and watch.metrics_port take effect after a restart only")
-        _make_folders(settings, strict=False)
+        _make_folders(settings, strict=False, known=current.settings)
         return replace(current, settings=settings, pipeline=_open_pipeline(settings, trust, current.metrics))
     except BonedgeError as error:
         current.journal.say("reload refused", Level.ERROR, reason=str(error))
@@ -270,6 +274,10 @@ def _check(settings: WatchSettings, trust: Trust) -> None:
     assert settings.input is not None
     if not settings.input.is_dir():
         raise InvalidConfiguration(f"{settings.input}: is not a folder; check watch.input, or mount the share")
+    for name in ("output", "state", "quarantine"):
+        folder = getattr(settings, name)
+        if folder is not None and os.path.lexists(folder) and not folder.is_dir():
+            raise InvalidConfiguration(f"{folder}: is not a folder; check watch.{name}")
     open_bundle(settings.bundle, trust)
 
 
@@ -290,18 +298,20 @@ def _check_folders(settings: WatchSettings) -> None:
             )
 
 
-def _make_folders(settings: WatchSettings, *, strict: bool) -> None:
-    """Make what is missing.
+def _make_folders(settings: WatchSettings, *, strict: bool, known: WatchSettings | None = None) -> None:
+    """Make what is missing, but for what was there when the settings were those `known`: its share may be unmounted.
 
     Raises:
         InvalidConfiguration: the state folder cannot be made; with `strict`, any. Without it, an output that cannot be
             made is waited for: the share that it is on may not be mounted yet.
     """
-    for folder, mode in ((settings.state, 0o700), (settings.output, 0o755), (settings.quarantine, 0o700)):
-        if folder is None:
+    for name, mode in (("state", 0o700), ("output", 0o755), ("quarantine", 0o700)):
+        folder = getattr(settings, name)
+        if folder is None or (known is not None and folder == getattr(known, name)) or folder.is_dir():
             continue
         try:
-            folder.mkdir(mode=mode, parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(mode)  # results are for others to read, whatever the service's umask
         except OSError as error:
             if folder != settings.state and not strict:
                 continue

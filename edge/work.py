@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
@@ -29,7 +29,7 @@ from .errors import (
 )
 from .failpoints import reach
 from .files import write_whole
-from .ledger import Ledger, Settlement, State
+from .ledger import UNREAD, Ledger, Settlement, State
 from .pipeline import Pipeline
 from .records import Timings
 from .stability import Patience, Signature, ends_in_zeros, seconds_to_wait
@@ -42,6 +42,10 @@ MAXIMUM_DEATHS = 10
 """So often may the daemon die with a content in hand. High, because others' deaths are counted against it, too."""
 _RETRY_SECONDS = (1.0, 5.0)
 """Before the second and the third try."""
+_TWIN_SECONDS = 1.0
+"""Before a file is read again whose content another worker has in hand."""
+_COPY_SECONDS = 60.0
+"""Before a quarantine folder that took no copy is tried again."""
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 
@@ -95,6 +99,8 @@ class Report:
     """From the file's last change, as seen from here, to the durable result."""
     timings_ms: Timings | None = None
     tries: int = 0
+    decoder_lost: bool = False
+    """It cost a decoding process."""
     engine_failed: bool = False
     """BLOCKED because the networks do not run: perhaps a new process helps."""
     unreadable: bool = False
@@ -159,7 +165,7 @@ class Bench:
         digest = hashlib.sha256(content).hexdigest()
         with self._lock:
             if digest in self._in_hand:  # the same picture under another name: one of the two examines it
-                return Report(Kind.LATER, arrival, "the same content is in hand", 0.2)
+                return Report(Kind.LATER, arrival, "the same content is in hand", _TWIN_SECONDS)
             self._in_hand[digest] = arrival.path
         report = self._examine(arrival, digest, content, decoder)
         self._release(digest)
@@ -255,7 +261,7 @@ class Bench:
         except NotARadiograph as error:
             return self._quarantine(arrival, digest, content, str(error))
         except DecodingKilled as error:
-            return self._tried(arrival, digest, content, str(error))
+            return replace(self._tried(arrival, digest, content, str(error)), decoder_lost=True)
         except UnreadableImage as error:
             waiting = self._seconds_until_given_up(arrival)
             if not waiting:
@@ -303,8 +309,10 @@ class Bench:
             try:
                 write_whole(self.place.quarantine / f"{self._name_of(digest)}.quarantined", content)
             except OSError as error:
+                # Not BLOCKED: radiographs that can be read need no quarantine.
+                reason = f"the quarantine folder does not take copies ({error.strerror}); {reason}"
                 self.ledger.put_down(digest, self._bundle, reason=reason)
-                return Report(Kind.BLOCKED, arrival, f"the quarantine folder does not take copies ({error.strerror})")
+                return Report(Kind.LATER, arrival, reason, _COPY_SECONDS, unreadable=True)
         self.ledger.settle(
             digest, self._bundle, arrival.path, arrival.signature, Settlement(State.QUARANTINED, reason=reason)
         )
@@ -321,4 +329,4 @@ class Bench:
 def unread_key(arrival: Arrival) -> str:
     """What stands for the content of a file whose bytes could not be had."""
     named = b"\0".join((os.fsencode(arrival.path), repr(tuple(arrival.signature)).encode()))
-    return "unread:" + hashlib.sha256(named).hexdigest()
+    return UNREAD + hashlib.sha256(named).hexdigest()

@@ -11,7 +11,7 @@ import pytest
 
 from bonedge.edge import choice as choices
 from bonedge.edge.bundle import Bundle
-from bonedge.edge.choice import choose, load_chosen, remember, remembered
+from bonedge.edge.choice import choose, choose_apart, load_chosen, remember, remembered
 from bonedge.edge.engines import Networks, load
 from bonedge.edge.errors import BundleRefused, EngineUnavailable
 from bonedge.edge.machine import describe_machine
@@ -94,11 +94,11 @@ def test_a_choice_is_made_once_and_again_when_something_changed(
     """If it failed, each start would measure, or a new driver would never be."""
     made = []
 
-    def counted(*arguments: object) -> tuple[Networks, choices.Choice]:
+    def counted(bundle: Bundle, threads: int | None, folder: Path) -> choices.Choice | None:
         made.append(1)
-        return choose(*arguments)  # type: ignore[arg-type]
+        return choose_apart(bundle, threads, folder)
 
-    monkeypatch.setattr(choices, "choose", counted)
+    monkeypatch.setattr(choices, "choose_apart", counted)
     for _ in range(2):
         networks = load_chosen(bundle, "auto", "CPU", 1, folder=tmp_path, make=True)
         assert networks.description.name == "openvino"
@@ -115,12 +115,28 @@ def test_predict_measures_nothing_but_heeds_what_was_measured(
 ) -> None:
     """If it failed, one picture would take as long as fifty."""
     _, made = choose(bundle, 1, BOTH[:1])
-    monkeypatch.setattr(choices, "choose", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(choices, "choose_apart", lambda *_: pytest.fail("measured"))
     load_chosen(bundle, "auto", "CPU", 1, folder=tmp_path, make=False)
     assert not list(tmp_path.glob("engine-*"))
     remember(made, bundle, 1, tmp_path)
     assert remembered(bundle, 1, tmp_path) == made
     assert load_chosen(bundle, "auto", "CPU", 1, folder=tmp_path, make=False).description.name == made.engine
+
+
+def test_an_engine_that_ends_its_process_does_not_end_the_service(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it failed, a driver that crashes would restart the service for ever."""
+    monkeypatch.setattr(choices, "_PROGRAM", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    networks = load_chosen(bundle, "auto", "CPU", 1, folder=tmp_path, make=True)
+    assert networks.description.name == "openvino"
+    assert not list(tmp_path.glob("engine-*")), "it is tried again at the next start"
+
+
+def test_what_the_other_process_says_is_heard(bundle: Bundle, tmp_path: Path) -> None:
+    """If it failed, a bundle that no engine reads rightly would be used."""
+    with pytest.raises(BundleRefused, match="was exchanged while it was opened"):
+        choose_apart(replace(bundle, digest="0" * 64), 1, tmp_path)
 
 
 def test_a_damaged_memory_is_no_memory(bundle: Bundle, tmp_path: Path) -> None:

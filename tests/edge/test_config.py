@@ -87,6 +87,7 @@ def test_the_shipped_example_is_right() -> None:
         ("[bundle]\nkey = 3\n", "bundle.key"),
         ('[predict]\noutput = ""\n', "predict.output: is empty"),
         ('[watch]\ninput = ""\n', "watch.input: is empty"),
+        ('[watch]\ninput = "in\\u0000put"\n', "watch.input: holds a NUL"),
         ('[benchmark]\nimages = [""]\n', "benchmark.images.0: is empty"),
         ("[bundle]\nminimum_version = 1.2\n", "bundle.minimum_version"),
         ('[bundle]\nminimum_version = "newest"\n', "bundle.minimum_version: is not a version"),

@@ -58,6 +58,29 @@ def test_deaths_are_counted_against_what_was_in_hand(ledger: Ledger, tmp_path: P
     ledger.close()
 
 
+def test_a_second_name_is_found(ledger: Ledger) -> None:
+    """`bonedge ledger show` would know nothing of a file that another with the same content was examined for."""
+    ledger.settle("c", "b", "first", SIGNATURE, DONE)
+    ledger.remember("second", SIGNATURE, "c", "b")
+    (entry,) = ledger.settled_at("second")
+    assert (entry.content, entry.path) == ("c", "first")
+    assert ledger.settled_at("third") == []
+    ledger.close()
+
+
+def test_damage_is_not_taken_for_a_full_disk(ledger: Ledger, tmp_path: Path) -> None:
+    """An administrator would free space, and look for what is wrong with the disk."""
+    for number in range(300):
+        ledger.settle(f"{number:064}", "b", f"{number}.dcm", SIGNATURE, DONE)
+    ledger.close()
+    whole = (tmp_path / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(whole[:8192] + bytes(len(whole) - 8192))
+    damaged = Ledger(tmp_path)
+    with pytest.raises(LedgerUnavailable, match=r"damaged .* move it away"):
+        list(damaged.entries())
+    damaged.close()
+
+
 def test_tries_add_up(ledger: Ledger) -> None:
     """Poison would be tried for ever."""
     ledger.begin("c", "b", "a")

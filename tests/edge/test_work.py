@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -157,8 +158,9 @@ def test_poison_has_three_tries(table: Table) -> None:
     """A file that kills the decoder would kill one after the other."""
     table.decoding = DecodingKilled("crashed")
     arrival = table.put(b"poison")
-    kinds = [table.work(arrival).kind for _ in range(MAXIMUM_TRIES)]
-    assert kinds == [Kind.LATER] * (MAXIMUM_TRIES - 1) + [Kind.QUARANTINED]
+    reports = [table.work(arrival) for _ in range(MAXIMUM_TRIES)]
+    assert [report.kind for report in reports] == [Kind.LATER] * (MAXIMUM_TRIES - 1) + [Kind.QUARANTINED]
+    assert all(report.decoder_lost for report in reports), "bonedge_decoders_lost counts every one"
     assert table.decoded == MAXIMUM_TRIES
 
 
@@ -169,6 +171,7 @@ def test_a_defect_costs_tries_of_one_file(table: Table) -> None:
     reports = [table.work(arrival) for _ in range(MAXIMUM_TRIES)]
     assert [report.kind for report in reports] == [Kind.LATER] * (MAXIMUM_TRIES - 1) + [Kind.QUARANTINED]
     assert "ZeroDivisionError" in reports[-1].reason
+    assert not any(report.decoder_lost for report in reports)
     assert table.state(b"odd") is State.QUARANTINED
     table.decoding = None
     assert table.work(table.put(b"next")).kind is Kind.DONE
@@ -187,6 +190,23 @@ def test_what_is_not_the_files_fault_is_no_try(table: Table, error: Exception) -
     assert table.state(b"picture") is State.PENDING
     table.writing = None
     assert table.work(arrival).kind is Kind.DONE
+
+
+def test_a_quarantine_that_takes_no_copies_stops_nothing(table: Table, tmp_path: Path) -> None:
+    """One bad file would be taken up again and again, and every good radiograph of the day would wait behind it."""
+    table.bench.place = replace(table.bench.place, quarantine=tmp_path / "cleaned away")
+    table.decoding = NotARadiograph("no pixels")
+    bad = table.put(b"bad", "bad.dcm")
+    report = table.work(bad)
+    assert (report.kind, report.wait_seconds) == (Kind.LATER, 60.0)
+    assert "the quarantine folder does not take copies (No such file or directory); no pixels" in report.reason
+    assert table.state(b"bad") is State.PENDING
+    table.decoding = None
+    assert table.work(table.put(b"good", "good.dcm")).kind is Kind.DONE
+    (tmp_path / "cleaned away").mkdir()
+    table.decoding = NotARadiograph("no pixels")
+    assert table.work(bad).kind is Kind.QUARANTINED
+    assert [path.read_bytes() for path in (tmp_path / "cleaned away").iterdir()] == [b"bad"]
 
 
 def test_a_missing_output_is_noticed_before_the_work(table: Table) -> None:

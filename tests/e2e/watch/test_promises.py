@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
@@ -191,6 +192,9 @@ def test_people_can_look_and_have_a_file_examined_again(watching: Watching, radi
     assert entries["good.png"]["label"] == "malignant"
     assert "good.png" in command("ledger", "--config", watch.config, "list", "--state", "done").stdout
     assert "latency_ms" in command("ledger", "--state", watch.state, "show", "good.png").stdout
+    (watch.input / "copy.png").write_bytes(radiograph(2))
+    watch.wait(lambda: watch.said()["known"] == 1)
+    assert "good.png" in command("ledger", "--state", watch.state, "show", "copy.png").stdout
     exported = command("ledger", "--state", watch.state, "export").stdout.splitlines()
     assert len(exported) == 3
     assert command("ledger", "--state", watch.state, "show", "nothing").returncode == 2
@@ -243,6 +247,50 @@ def test_a_reload_that_does_not_work_changes_nothing(watching: Watching, radiogr
     watch.wait(lambda: watch.states()["done"] == 1)
     assert watch.pid == pid
     assert watch.stop() == 0
+
+
+def test_a_reload_makes_no_output_where_a_share_was(watching: Watching, radiograph: Picture, tmp_path: Path) -> None:
+    """Results would go under the mount point, be acknowledged, and vanish when the share comes back."""
+    share = tmp_path / "share"
+    watch = watching(output=str(share / "out")).start()
+    shutil.rmtree(share)
+    watch.signal(signal.SIGHUP)
+    watch.wait(lambda: "reloaded" in watch.said())
+    drop(watch.input, "a.png", radiograph(1))
+    watch.wait(lambda: "stopped" in watch.said())
+    assert not share.exists()
+    (share / "out").mkdir(parents=True)
+    watch.wait(lambda: watch.states()["done"] == 1)
+    assert watch.stop() == 0
+
+
+def test_a_ledger_that_does_not_work_at_the_start_is_an_alarm(
+    watching: Watching, radiograph: Picture, tmp_path: Path
+) -> None:
+    """The alarm that the documentation asks for would stay silent, and the one for the input would ring."""
+    metrics = tmp_path / "textfile" / "bonedge.prom"
+    metrics.parent.mkdir()
+    watch = watching(metrics_file=str(metrics))
+    (watch.state / "ledger.sqlite").mkdir()
+    watch.start(ready=False, wrapper=("sh", "-c", 'umask 0077; exec "$@"', "sh"))
+    watch.wait(lambda: metrics.exists() and "bonedge_blocked 1.0" in metrics.read_text())
+    assert "bonedge_input_available 1.0" in metrics.read_text()
+    watch.wait(lambda: metrics.stat().st_mode & 0o777 == 0o644)
+    (watch.state / "ledger.sqlite").rmdir()
+    drop(watch.input, "a.png", radiograph(1))
+    watch.wait(lambda: watch.said()["done"] == 1)
+    assert watch.stop() == 0
+    assert "bonedge_blocked 0.0" in metrics.read_text()
+
+
+def test_what_the_service_makes_others_may_read(watching: Watching, tmp_path: Path) -> None:
+    """Under the unit's umask of 0077 nobody but the service would see its results."""
+    watch = watching(output=str(tmp_path / "new" / "out"), quarantine=str(tmp_path / "kept"))
+    watch.output.rmdir()
+    watch.start(wrapper=("sh", "-c", 'umask 0077; exec "$@"', "sh"))
+    watch.stop()
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("new/out", "kept")]
+    assert modes == [0o755, 0o700]
 
 
 def test_sigterm_finishes_the_image_in_hand(watching: Watching, radiograph: Picture) -> None:
