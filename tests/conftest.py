@@ -33,6 +33,7 @@ if find_spec("scipy") is None:
     collect_ignore = [
         "convert/test_command.py",
         "convert/test_gates.py",
+        "convert/test_refusal.py",
         "convert/test_search.py",
         "convert/test_trial.py",
         "models/study/test_figures.py",

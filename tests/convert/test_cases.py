@@ -86,6 +86,7 @@ def test_phantoms_in_another_format_are_the_same(tmp_path: Path) -> None:
         check_disjoint(sets[0], {Purpose.CALIBRATION: sets[1]}, (), ())
 
 
+@pytest.mark.full
 def test_a_copy_is_no_further_case(tmp_path: Path) -> None:
     """If it failed, twelve pictures fifty times over would be taken for six hundred."""
     make(Order(tmp_path, 8, 256, "png", CLASSES, (), sheet=False), 9, jobs=1)
