@@ -21,6 +21,7 @@ import numpy as np
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
 from bonedge.edge.manifest import Preprocessing, Training
+from bonedge.edge.places import FOLDER, PLACE
 
 from .augmentation import GENTLE_CROP, WHOLE_PICTURE, Augmentation
 from .averaging import average
@@ -51,8 +52,6 @@ Revisited, 2019).
 """
 _CACHE = "cache"
 """Of prepared pictures, in the run folder."""
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -70,10 +69,10 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
             "--data",
             required=True,
             multiple=True,
-            type=_FOLDER,
+            type=FOLDER,
             help="Folder of phantoms, BTXRD, COCO, plain images and masks, or DICOM with SEG; may be repeated.",
         ),
-        click.option("--output", "run", required=True, type=_FOLDER, help="Run folder, the same for all commands."),
+        click.option("--output", "run", required=True, type=FOLDER, help="Run folder, the same for all commands."),
         click.option("--seed", type=click.IntRange(min=0), default=1, help="Of weights, order and augmentation."),
         click.option(
             "--gentle",
@@ -81,7 +80,7 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
             default=0,
             help="So many of the last epochs show pictures changed a quarter as much, more like those to come.",
         ),
-        click.option("--weights", type=_FILE, help="Begin from the weights in this file instead of random ones."),
+        click.option("--weights", type=PLACE, help="Begin from the weights in this file instead of random ones."),
         click.option("--batch", type=click.IntRange(min=1), default=16, help="Pictures per step."),
         click.option(
             "--stop-after", type=click.IntRange(min=1), help="Leave after so many epochs; go on another time."
@@ -189,7 +188,7 @@ def segmenter(
     "stages",
     type=_Stage(),
     multiple=True,
-    default=("96:12", "128:20", "299:2"),
+    default=("96:12", "128:12", "192:4", "299:2"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-3)
@@ -248,9 +247,9 @@ def classifier(
 
 @command.command()
 @click.option(
-    "--data", required=True, multiple=True, type=_FOLDER, help="What the pair was trained on; may be repeated."
+    "--data", required=True, multiple=True, type=FOLDER, help="What the pair was trained on; may be repeated."
 )
-@click.option("--run", required=True, type=_FOLDER, help="Run folder with the trained pair.")
+@click.option("--run", required=True, type=FOLDER, help="Run folder with the trained pair.")
 @click.option(
     "--earlier-seed",
     "earlier_seeds",
@@ -262,7 +261,7 @@ def classifier(
     "--held-out",
     "others",
     multiple=True,
-    type=_FOLDER,
+    type=FOLDER,
     help="More data, of which nothing was trained on: the more there are, the closer the threshold; may be repeated.",
 )
 @click.option(
