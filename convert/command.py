@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bonedge.edge.errors import InvalidConfiguration
-from bonedge.edge.places import PLACE
+from bonedge.edge.options import PLACE
 from bonedge.edge.trust import read_version
 
 if TYPE_CHECKING:

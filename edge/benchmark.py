@@ -22,11 +22,13 @@ from .benchmark_document import (
     BENCHMARK_SCHEMA_VERSION,
     Document,
     Picture,
+    alike,
     compare,
+    differences,
     read_document,
     result_of,
 )
-from .benchmark_report import write_report
+from .benchmark_report import make_report_folder, write_report
 from .benchmark_tables import DASH, print_comparison, print_document, tables_console
 from .bundle import Bundle, open_bundle
 from .choice import choice_folder, choose, devices, remember, remembered
@@ -38,8 +40,8 @@ from .machine import describe_machine
 from .manifest import EngineName
 from .measurement import Setting, cold_starts, measure, throughput
 from .mounts import file_system
+from .options import PLACE, Number
 from .page import check_pages_can_be_made
-from .places import PLACE
 from .specimens import write_specimens
 from .trust import Trust
 
@@ -76,7 +78,10 @@ class _Threads(click.ParamType):  # type: ignore[type-arg]  # generic only from 
 @click.option("--engine", type=click.Choice(["all", *ENGINES]), help="[default: all that the bundle holds]")
 @click.option("--device", type=click.Choice(DEVICES), help="tflite runs on the CPU only.  [default: CPU]")
 @click.option("--threads", type=_Threads(), help="Of the engine.  [default: one per processor, at most 4]")
-@click.option("--duration", type=click.FloatRange(1, 3600), metavar="S", help="Seconds, warm-up excluded [default: 40]")
+@click.option(
+    "--duration", type=Number(1, 3600), metavar="S",
+    help="Seconds of the rounds, warm-up excluded; starts and throughput come on top.  [default: 40]",
+)  # fmt: skip
 @click.option(
     "--scratch", type=PLACE,
     help="Folder on the disk that results are written to; left as it was.  [default: the current one]",
@@ -94,9 +99,7 @@ class _Threads(click.ParamType):  # type: ignore[type-arg]  # generic only from 
     "--compare", "compared", nargs=2, type=PLACE, metavar="A.json B.json",
     help="Measure nothing: tell what is slower in B than in A from noise; exit code 5 when something is.",
 )  # fmt: skip
-@click.option(
-    "--threshold", type=click.FloatRange(0, 10), default=0.05, show_default=True, help="Share that counts as slower."
-)
+@click.option("--threshold", type=Number(0, 10), default=0.05, show_default=True, help="Share that counts as slower.")
 @click.option("--config", type=PLACE, help="TOML file with a [benchmark] and a [bundle] table; options win.")
 @click.pass_context
 def command(
@@ -118,17 +121,22 @@ def command(
     Settings take turns in four rounds, so that whatever else the machine does hits them alike; where the rounds
     disagree, the result is marked as unsteady. Warm-up is left out of everything but the cold starts.
     """
-    if compared:
-        context.exit(_compare(*compared, threshold, as_document=as_document))
     given = {name: value for name, value in options.items() if value is not None}
+    if compared:
+        if given or images or report or explain:
+            raise click.UsageError("--compare measures nothing; give it alone, with --threshold and --json")
+        context.exit(_compare(*compared, threshold, as_document=as_document))
     read = read_settings(config)
     settings = read.benchmark.model_copy(update=given | ({"images": images} if images else {}))
     trust = read.bundle.trust(key, minimum_version)
     if explain:
+        if report or images or given.keys() - {"bundle", "threads"} or len(settings.threads) > 1:
+            raise click.UsageError("--explain takes --bundle and one number of --threads, and nothing else to measure")
         _explain(settings, trust, as_document=as_document)
         return
     if report:
         check_pages_can_be_made()
+        make_report_folder(report)
     document = benchmark(settings, trust, quiet=as_document)
     if report:
         write_report(report, document)
@@ -238,14 +246,22 @@ def _explain(settings: BenchmarkSettings, trust: Trust, *, as_document: bool) ->
 
 
 def _compare(before: Path, after: Path, threshold: float, *, as_document: bool) -> ExitCode:
-    found = compare(read_document(before), read_document(after), threshold)
+    first, second = read_document(before), read_document(after)
+    if not alike(first, second):
+        raise InvalidConfiguration(
+            f"{before} and {after} were measured with pictures of other sizes, so neither is slower; measure both with "
+            "the same --image"
+        )
+    found = compare(first, second, threshold)
     if not found:
         raise InvalidConfiguration(f"{before} and {after} have no engine, device and number of threads in common")
+    remarks = differences(first, second)
     slower = any(one.ruling == "slower" for one in found)
     if as_document:
-        click.echo(json.dumps({"threshold": threshold, "comparisons": [asdict(one) for one in found]}))
+        comparisons = [asdict(one) for one in found]
+        click.echo(json.dumps({"threshold": threshold, "comparisons": comparisons, "remarks": remarks}))
     else:
-        print_comparison(found, threshold)
+        print_comparison(found, threshold, remarks)
     return ExitCode.GATE_FAILED if slower else ExitCode.FINE
 
 

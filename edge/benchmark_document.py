@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -101,6 +102,7 @@ class Comparison:
     ruling: Literal["slower", "faster", "noise"]
 
 
+_AS_LARGE = 1.25
 _DOCUMENT = TypeAdapter(Document)
 
 
@@ -132,7 +134,7 @@ def read_document(path: Path) -> Document:
         InvalidConfiguration: it cannot be read or is not one.
     """
     try:
-        return _DOCUMENT.validate_json(path.read_bytes())
+        document = _DOCUMENT.validate_json(path.read_bytes())
     except OSError as error:
         raise InvalidConfiguration(f"{path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
@@ -141,6 +143,17 @@ def read_document(path: Path) -> Document:
         raise InvalidConfiguration(
             f"{path}: {place + ': ' if place else ''}{first['msg']}; give what 'bonedge benchmark --json' printed"
         ) from error
+
+    if not document.pictures:
+        raise InvalidConfiguration(f"{path}: names no picture; measure again")
+    measured = [one for result in document.results for one in (result.end_to_end, result.inference)]
+    if any(not one.rounds_ms or not all(_are_times(times) for times in one.rounds_ms) for one in measured):
+        raise InvalidConfiguration(f"{path}: holds rounds without times; measure again")
+    return document
+
+
+def _are_times(values: Sequence[float]) -> bool:
+    return bool(values) and all(0 < value < math.inf for value in values)
 
 
 def schema() -> str:
@@ -170,6 +183,45 @@ def compare(before: Document, after: Document, threshold: float) -> list[Compari
             name = what.replace("_", " ")
             found.append(Comparison(result.setting, name, a.latency.p50, b.latency.p50, moved, ruling))
     return found
+
+
+def alike(before: Document, after: Document) -> bool:
+    """Whether the pictures are as large, within a quarter: those of another bundle need not be the same."""
+    first, second = (sum(one.rows * one.columns for one in of.pictures) / len(of.pictures) for of in (before, after))
+    return max(first, second) <= _AS_LARGE * min(first, second)
+
+
+def differences(before: Document, after: Document) -> list[str]:
+    """What a reader of `compare` must know, in whole sentences."""
+    remarks = [
+        f"The {what} is another: {_told(old)} before, {_told(new)} after."
+        for what, old, new in (
+            ("bundle", before.bundle["digest"][:16], after.bundle["digest"][:16]),
+            ("processor", before.machine.processor, after.machine.processor),
+            ("number of processors", before.machine.usable_processors, after.machine.usable_processors),
+            ("file system", before.scratch, after.scratch),
+            ("set of pictures", _sizes(before), _sizes(after)),
+        )
+        if old != new
+    ]
+    settings = [{result.setting for result in one.results} for one in (before, after)]
+    remarks += [f"Only before: {name}." for name in sorted(settings[0] - settings[1])]
+    remarks += [f"Only after: {name}." for name in sorted(settings[1] - settings[0])]
+    for when, document in (("before", before), ("after", after)):
+        for result in document.results:
+            for what in ("end_to_end", "inference"):
+                if not getattr(result, what).steadiness.steady:
+                    remarks.append(f"Unsteady {when}: {result.setting}, {what.replace('_', ' ')}.")
+    remarks += [f"Do not use, after: {sentence}" for result in after.results for sentence in result.disagreements]
+    return remarks
+
+
+def _sizes(document: Document) -> str:
+    return ", ".join(f"{one.rows} x {one.columns} in {one.bytes} bytes" for one in document.pictures)
+
+
+def _told(value: object) -> str:
+    return str(value) or "unknown"
 
 
 def _measured(rounds: Rounds, stolen: float) -> Measured:

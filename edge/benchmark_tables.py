@@ -67,7 +67,7 @@ def print_document(document: Document) -> None:
     console.print(NOTICE, markup=False, style="dim")
 
 
-def print_comparison(found: Sequence[Comparison], threshold: float) -> None:
+def print_comparison(found: Sequence[Comparison], threshold: float, remarks: Sequence[str]) -> None:
     """What `--compare` found, as a table on standard output."""
     table = Table(box=box.SIMPLE_HEAD, title=f"Slower or faster by more than {threshold:.0%}", title_justify="left")
     for heading in ("engine", "", "before ms", "after ms", "ratio", "95 % interval", "says"):
@@ -77,7 +77,10 @@ def print_comparison(found: Sequence[Comparison], threshold: float) -> None:
             one.setting, one.what, f"{one.before_ms:.1f}", f"{one.after_ms:.1f}", f"{one.change.ratio:.2f}",
             f"{one.change.low:.2f} to {one.change.high:.2f}", one.ruling,
         )  # fmt: skip
-    tables_console().print(table)
+    console = tables_console()
+    console.print(table)
+    for remark in remarks:
+        console.print(remark, markup=False)
 
 
 def tables_console() -> Console:

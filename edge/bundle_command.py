@@ -15,7 +15,7 @@ from .bundle_report import describe, print_sheet, printable, signature, signatur
 from .config import read_settings
 from .errors import BundleRefused, InvalidConfiguration
 from .keys import KEY_FILE_LIMIT_BYTES, generate, read_private_key
-from .places import PLACE
+from .options import PLACE
 from .sign import sign_bundle, write_keys
 from .trust import Trust
 

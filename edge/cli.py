@@ -29,9 +29,9 @@ _COMMANDS = {
     "watch": ("bonedge.edge.watch:command", "Examine what lands in a folder, as a service that loses nothing."),
 }
 _EXTRAS = {
-    "convert": frozenset({"keras", "matplotlib", "nncf", "tensorflow"}),
+    "convert": frozenset({"keras", "matplotlib", "nncf", "scipy", "sklearn", "tensorflow"}),
     "data": frozenset({"imagehash", "openpyxl", "pycocotools"}),
-    "study": frozenset({"deap", "pywt", "scipy", "skimage", "sklearn"}),
+    "study": frozenset({"deap", "pywt", "skimage"}),
 }
 """What has to be installed for the commands that a workstation does not need, by the name of the package's extra."""
 _DEFECT = 70
@@ -94,7 +94,9 @@ def _unforeseen(error: Exception) -> int:
         package = (error.name or "").partition(".")[0]
         for extra, needed in _EXTRAS.items():
             if package in needed:
-                return _fail(f'This command needs {error.name}: pip install "bonedge[{extra}]"', 2)
+                # The study needs all that conversion does, and more.
+                wanted = "study" if extra == "convert" and "study" in sys.argv[1:2] else extra
+                return _fail(f'This command needs {error.name}: pip install "bonedge[{wanted}]"', 2)
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         where = click.format_filename(error.filename) if error.filename else "standard output or a file"
         return _fail(f"{where}: cannot be written ({error.strerror}); free space", 2)

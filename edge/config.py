@@ -13,7 +13,7 @@ from .trust import Trust, read_version
 
 
 def _named(value: object) -> object:
-    # As `places` on the command line: Path("") is the current folder.
+    # As `options` on the command line: Path("") is the current folder.
     if value == "":
         raise ValueError("is empty; leave the key out, or name a place")
     if isinstance(value, str) and "\0" in value:

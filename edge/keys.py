@@ -132,8 +132,11 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         except TypeError:  # how cryptography says that the key is encrypted
             key = load_pem_private_key(content, passphrase())
     except (ValueError, UnsupportedAlgorithm) as error:
-        wrong = "could not be decrypted: wrong passphrase" if b"ENCRYPTED" in content else "is no private key in PEM"
-        raise InvalidConfiguration(f"{name}: {wrong}; {_MAKE_ONE} or give another --key") from error
+        if b"ENCRYPTED" in content:
+            raise InvalidConfiguration(
+                f"{name}: could not be decrypted: wrong passphrase; type it again, or give the right --passphrase-file"
+            ) from error
+        raise InvalidConfiguration(f"{name}: is no private key in PEM; {_MAKE_ONE} or give another --key") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise InvalidConfiguration(f"{name}: holds {_kind(key)} key, bonedge signs with Ed25519; {_MAKE_ONE}")
     return PrivateKey(_public(key.public_key()), key)

@@ -13,7 +13,7 @@ import click
 from .config import WatchSettings, read_settings
 from .errors import InvalidConfiguration
 from .ledger import NAME, UNREAD, Entry, Ledger, State
-from .places import PLACE
+from .options import PLACE
 from .progress import shown
 from .watch import CONFIGURATIONS
 

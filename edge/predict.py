@@ -14,8 +14,8 @@ from .config import PredictSettings, read_settings
 from .decode import Decoder
 from .engines import DEVICES, ENGINES
 from .errors import ExitCode, InvalidConfiguration, UnreadableImage
+from .options import PLACE
 from .pipeline import Pipeline
-from .places import PLACE
 from .progress import report_for
 from .trust import Trust
 from .write import write_examination

@@ -51,6 +51,8 @@ def write_keys(path: Path, pair: KeyPair) -> Path:
     Raises:
         InvalidConfiguration: one of the two exists, or cannot be written; nothing is left behind.
     """
+    if not path.name:
+        raise InvalidConfiguration(f"{path}: is a folder; give the name of a file with --output")
     public = path.with_name(f"{path.name}.pub")
     try:
         with ExitStack() as undo:

@@ -27,8 +27,8 @@ from .heap import share_one_heap
 from .journal import Journal, JsonJournal, Level
 from .ledger import Ledger
 from .notify import Notifier
+from .options import PLACE
 from .pipeline import Pipeline
-from .places import PLACE
 from .pseudonyms import Pseudonyms
 from .trust import Trust
 from .work import Kind

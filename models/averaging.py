@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bonedge.edge.errors import InvalidConfiguration
-from bonedge.edge.places import FOLDER
+from bonedge.edge.options import FOLDER
 
 from .networks import load_keras, load_network, made_by, save_network
 

@@ -21,7 +21,7 @@ from bonedge.calibration.phantom.scene import REGIONS
 from bonedge.edge.bundle import Bundle, digests, write_bundle
 from bonedge.edge.bundle_report import MODEL_CARD, passport_summary
 from bonedge.edge.errors import BundleRefused, InvalidConfiguration
-from bonedge.edge.places import PLACE
+from bonedge.edge.options import PLACE
 from bonedge.edge.records import NOTICE
 
 from .datasets import REAL
@@ -232,5 +232,7 @@ def _read_evaluation(path: Path, bundle: Bundle) -> dict[str, Any]:
 def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfiguration(f"{path}: cannot be read as text; give another file") from error
+    except OSError as error:
+        raise InvalidConfiguration(f"{path}: cannot be read ({error.strerror}); give another file") from error
+    except UnicodeDecodeError as error:
+        raise InvalidConfiguration(f"{path}: is no text in UTF-8; give another file") from error

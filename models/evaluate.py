@@ -25,8 +25,8 @@ from bonedge.edge.decode import decode_bytes
 from bonedge.edge.engines import DEVICES, ENGINES, load
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
+from bonedge.edge.options import PLACE
 from bonedge.edge.pipeline import Pipeline
-from bonedge.edge.places import PLACE
 from bonedge.edge.records import CLASSES, NOTICE, Label, Mask
 from bonedge.edge.trust import Trust
 
@@ -97,7 +97,11 @@ def command(
     """
     asked = tuple(map(Region, regions))
     where = None if verdicts is None else verdicts.resolve().parent
-    if where is not None and not (where.is_dir() and os.access(where, os.W_OK)):
+    if (
+        verdicts is not None
+        and where is not None
+        and (verdicts.is_dir() or not (where.is_dir() and os.access(where, os.W_OK)))
+    ):
         raise InvalidConfiguration(f"{verdicts}: nothing can be written there; give another --verdicts")
     other = None if compare is None else read_verdicts(compare, seed, asked)
     trust = Trust(key, minimum_version)

@@ -21,7 +21,7 @@ import numpy as np
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
 from bonedge.edge.manifest import Preprocessing, Training
-from bonedge.edge.places import FOLDER, PLACE
+from bonedge.edge.options import FOLDER, PLACE, Number
 
 from .augmentation import GENTLE_CROP, WHOLE_PICTURE, Augmentation
 from .averaging import average
@@ -117,10 +117,10 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
     default=("128:16", "192:10", "320:8"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3)
+@click.option("--learning-rate", type=Number(min=0, min_open=True), default=2e-3)
 @click.option(
     "--alarm",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=0.5,
     help="Weight of the question whether there is a lesion at all; more means fewer false ones.",
 )
@@ -191,7 +191,7 @@ def segmenter(
     default=("96:12", "128:12", "192:4", "299:2"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-3)
+@click.option("--learning-rate", type=Number(min=0, min_open=True), default=1e-3)
 def classifier(
     data: tuple[Path, ...],
     run: Path,

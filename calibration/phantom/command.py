@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
-from bonedge.edge.places import PLACE
+from bonedge.edge.options import PLACE
 from bonedge.edge.records import Label, Mask
 
 from ..production import produce

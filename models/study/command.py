@@ -16,8 +16,8 @@ import numpy as np
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.machine import describe_machine
+from bonedge.edge.options import FOLDER, PLACE
 from bonedge.edge.page import check_pages_can_be_made
-from bonedge.edge.places import FOLDER, PLACE
 from bonedge.edge.records import CLASSES
 from bonedge.models.cache import PictureCache, open_cache
 from bonedge.models.datasets import TRAINING_PICTURES, SampleSet

@@ -110,7 +110,11 @@ def test_comparing_tells_a_change_from_none(bonedge: Run, document: dict[str, An
         (("--threads", "two"), 2, "such as 1,2"),
         (("--image", "missing.dcm"), 3, "missing.dcm"),
         (("--scratch", "missing/folder"), 2, "another --scratch"),
-        (("--compare", "a.json", "b.json"), 2, "cannot be read"),
+        (("--compare", "a.json", "b.json"), 2, "--compare measures nothing"),
+        (("--explain", "--threads", "1,2"), 2, "--explain takes"),
+        (("--explain", "--engine", "openvino"), 2, "--explain takes"),
+        (("--duration", "nan"), 2, "not a number"),
+        (("--report", "/proc/nowhere"), 2, "another --report"),
         (("--engine", "tflite"), 4, "holds no tflite"),
     ],
 )
@@ -122,6 +126,41 @@ def test_what_cannot_be_measured_is_said_in_one_line(
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "said"),
+    [
+        (lambda of: of["bundle"].update(digest="another"), 0, "The bundle is another: "),
+        (lambda of: of["machine"].update(processor="another"), 0, "The processor is another: "),
+        (lambda of: of["results"].pop(), 0, "Only before: openvino CPU x2."),
+        (
+            lambda of: of["results"][0]["inference"]["steadiness"].update(steady=False),
+            0,
+            "Unsteady after: openvino CPU x1",
+        ),
+        (lambda of: of["results"][0].update(disagreements=["It is wrong."]), 0, "Do not use, after: It is wrong."),
+        (lambda of: of["pictures"][0].update(bytes=7), 0, "The set of pictures is another: "),
+        (lambda of: [one.update(rows=640, columns=500) for one in of["pictures"]], 2, "pictures of other sizes"),
+        (lambda of: of["results"][0]["inference"].update(rounds_ms=[[]]), 2, "rounds without times"),
+        (lambda of: of["results"][0]["end_to_end"].update(rounds_ms=[[0.0]]), 2, "rounds without times"),
+    ],
+)
+def test_what_makes_a_comparison_doubtful_is_said(
+    bonedge: Run, document: dict[str, Any], tmp_path: Path, spoil: Callable[[Any], Any], code: int, said: str
+) -> None:
+    """If it failed, another processor, or smaller pictures, would be taken for a change of bonedge."""
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    changed = json.loads(json.dumps(document))
+    spoil(changed)
+    before.write_text(json.dumps(document))
+    after.write_text(json.dumps(changed))
+    done = bonedge("--compare", before, after)
+    assert done.returncode == code, done.stderr
+    assert said in " ".join((done.stdout + done.stderr).split())
+    if code == 0:
+        remarks = json.loads(bonedge("--compare", before, after, "--json").stdout)["remarks"]
+        assert any(remark.startswith(said) for remark in remarks)
 
 
 @pytest.mark.full
@@ -159,6 +198,7 @@ def test_a_file_that_is_no_benchmark_is_refused(bonedge: Run, tmp_path: Path) ->
     done = bonedge("--compare", tmp_path / "other.json", tmp_path / "other.json")
     assert done.returncode == 2
     assert "bonedge benchmark --json" in done.stderr
+    assert "cannot be read" in bonedge("--compare", tmp_path / "no.json", tmp_path / "other.json").stderr
 
 
 def test_auto_is_explained(bonedge: Run, golden_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

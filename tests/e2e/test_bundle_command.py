@@ -261,7 +261,10 @@ def test_a_passphrase_protects_the_private_key(tiny_bundle: Path, bonedge: Run, 
     assert "ENCRYPTED PRIVATE KEY" in (tmp_path / "k").read_text()
     sign = ("bundle", "sign", "bundle", "--key", "k")
     assert "is encrypted; give --passphrase-file" in complaint(bonedge(*sign), 2)
-    assert "wrong passphrase" in complaint(bonedge(*sign, "--passphrase-file", "wrong"), 2)
+    wrong = complaint(bonedge(*sign, "--passphrase-file", "wrong"), 2)
+    assert "wrong passphrase" in wrong
+    assert "keygen" not in wrong, "a new key would have to be brought to every workstation"
+    assert "is a folder" in complaint(bonedge("bundle", "keygen", "--output", "."), 2)
     assert "first line is empty" in complaint(bonedge(*sign, "--passphrase-file", "blank"), 2)
     assert "passphrase cannot be read" in complaint(bonedge(*sign, "--passphrase-file", "absent"), 2)
     assert not (tmp_path / "bundle" / "manifest.sig").exists()

@@ -80,20 +80,28 @@ def test_every_command_of_the_runtime_explains_itself() -> None:
         assert option in done.stdout
 
 
-def test_a_missing_extra_is_one_line_with_the_remedy() -> None:
+@pytest.mark.parametrize(
+    ("command", "missing", "extra"),
+    [
+        ("train", "keras", "convert"),
+        ("convert", "scipy", "convert"),
+        ("study", "scipy", "study"),
+        ("train", "imagehash", "data"),
+    ],
+)
+def test_a_missing_extra_is_one_line_with_the_remedy(command: str, missing: str, extra: str) -> None:
     """If it failed, a user without TensorFlow would get a traceback instead of the command to install it."""
-    without = """
+    without = f"""
 import sys
-sys.modules["keras"] = None
+sys.modules["{missing}"] = None
 import bonedge.edge.cli as cli
-from importlib import import_module as real
 def refuse(name):
-    import keras
+    import {missing}
 cli.import_module = refuse
 """
-    done = bonedge("train", before=without)
+    done = bonedge(command, before=without)
     assert done.returncode == 2
-    assert done.stderr == 'bonedge: This command needs keras: pip install "bonedge[convert]"\n'
+    assert done.stderr == f'bonedge: This command needs {missing}: pip install "bonedge[{extra}]"\n'
 
 
 def test_a_defect_is_one_line_too() -> None:

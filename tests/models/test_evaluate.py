@@ -136,10 +136,11 @@ def test_prints_a_table_for_people(evaluate: Callable[..., Any]) -> None:
 def test_a_place_for_verdicts_that_is_none_is_said_at_once(evaluate: Callable[..., Any], tmp_path: Path) -> None:
     """Minutes of evaluation would end without a figure."""
     (tmp_path / "file").write_text("")
-    done = evaluate("--phantoms", COUNT, "--seed", SEED, "--verdicts", tmp_path / "file" / "verdicts.jsonl")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
-    assert "give another --verdicts" in done.stderr
+    for place in (tmp_path / "file" / "verdicts.jsonl", tmp_path):
+        done = evaluate("--phantoms", COUNT, "--seed", SEED, "--verdicts", place)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+        assert "give another --verdicts" in done.stderr
 
 
 def test_refuses_a_seed_of_the_training(evaluate: Callable[..., Any], tiny_bundle: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""What options of the command line name on disk."""
+"""Types of options that every command shares."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,17 @@ class _Place(click.Path):
         if value == "":
             self.fail("it is empty; leave the option out, or name a place", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A range of numbers, among which NaN is not: it is neither below nor above a limit, so click lets it through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number that can be worked with", param, ctx)
+        return number
 
 
 PLACE = _Place(path_type=Path)
