@@ -307,11 +307,12 @@ def _make_folders(settings: WatchSettings, *, strict: bool, known: WatchSettings
     """
     for name, mode in (("state", 0o700), ("output", 0o755), ("quarantine", 0o700)):
         folder = getattr(settings, name)
-        if folder is None or (known is not None and folder == getattr(known, name)) or folder.is_dir():
+        if folder is None or (known is not None and folder == getattr(known, name)):
             continue
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(mode)  # results are for others to read, whatever the service's umask
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(mode)  # results are for others to read, whatever the service's umask
         except OSError as error:
             if folder != settings.state and not strict:
                 continue
