@@ -120,7 +120,7 @@ def result_of(runs: Runs, starts: tuple[ColdStart, ...], pictures_per_second: Ma
         inference=_measured(runs.inference, runs.stolen),
         stages={name: latency(_all(rounds)) for name, rounds in runs.stages.items()},
         processor_seconds_per_picture=runs.processor_seconds / count,
-        joules_per_picture=None if runs.joules is None else runs.joules / count,
+        joules_per_picture=None if runs.joules is None else runs.joules / runs.weighed,
         cold_starts=starts,
         pictures_per_second={str(workers): rate for workers, rate in pictures_per_second.items()},
         disagreements=runs.disagreements,

@@ -111,6 +111,8 @@ def keygen(output: Path, passphrase: bool, passphrase_file: Path | None, as_json
 
     Nothing is overwritten. Without a passphrase the private key is protected by its file mode alone.
     """
+    if passphrase and passphrase_file is not None:
+        raise click.UsageError("--passphrase asks for what --passphrase-file gives; give one of them")
     secret = _passphrase(passphrase_file, _ask_for_new) if passphrase or passphrase_file is not None else None
     pair = generate(secret)
     public = write_keys(output, pair)

@@ -20,6 +20,7 @@ from .bundle import Bundle
 from .choice import Inputs, infer, network_inputs
 from .decode import Decoder
 from .engines import Networks, load
+from .errors import BundleRefused
 from .golden import disagreements
 from .machine import ProcessorTime, energy_joules, processor_seconds
 from .manifest import EngineName
@@ -64,7 +65,9 @@ class Runs:
     processor_seconds: float = 0.0
     """Of this process and its decoding one, over all of `end_to_end`."""
     joules: float | None = None
-    """Of the processor package, others' work included, over all of `end_to_end`; None where it cannot be read."""
+    weighed: int = 0
+    """Pictures that `joules` are of: a round in which the counter wrapped is not."""
+    """Of the processor package, others' work included, over what `weighed` counts; None where it cannot be read."""
     stolen: float = 0.0
     """Largest share of processor time that went to others in any round, 0..1."""
 
@@ -125,7 +128,11 @@ def measure(
 
 
 def cold_starts(bundle: Path, setting: Setting, picture: Path, scratch: Path) -> list[ColdStart]:
-    """Fresh processes, one after the other. The first also warms the disk's cache; it is not left out."""
+    """Fresh processes, one after the other. The first also warms the disk's cache; it is not left out.
+
+    Raises:
+        BundleRefused: one ended without a verdict.
+    """
     command = [
         sys.executable, "-m", "bonedge.edge", "predict", str(picture), "--output", str(scratch),
         "--bundle", str(bundle), "--engine", setting.engine, "--device", setting.device,
@@ -135,7 +142,13 @@ def cold_starts(bundle: Path, setting: Setting, picture: Path, scratch: Path) ->
     for _ in range(_COLD_STARTS):
         begun = perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
-        _, _, used = os.wait4(process.pid, 0)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would look for it again
+        if process.returncode:
+            raise BundleRefused(
+                f"a fresh process gave no verdict with {setting.engine} on {setting.device} (status "
+                f"{process.returncode}); see what 'bonedge predict' says"
+            )
         found.append(ColdStart(perf_counter() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
     return found
 
@@ -201,6 +214,7 @@ def _one_round(
     after = energy_joules()
     if energy is not None and after is not None and after >= energy:  # the counter wraps around
         runs.joules = (runs.joules or 0.0) + after - energy
+        runs.weighed += len(whole)
     runs.end_to_end.append(whole)
     for name, values in stages.items():
         runs.stages[name].append(values)

@@ -12,8 +12,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bonedge.edge.benchmark_document import schema
-from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.benchmark_document import result_of, schema
+from bonedge.edge.errors import BundleRefused, InvalidConfiguration
+from bonedge.edge.measurement import Runs, Setting, cold_starts
 from bonedge.edge.page import check_pages_can_be_made
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -76,6 +77,21 @@ def test_every_setting_is_measured_in_every_round_and_stage(document: dict[str, 
         assert set(one["pictures_per_second"]) >= {"1", "2"}
         assert one["processor_seconds_per_picture"] > 0
     assert [max(one["rows"], one["columns"]) for one in document["pictures"]] == [3000] * 3
+
+
+def test_a_start_without_a_verdict_is_no_start(golden_bundle: Path, tmp_path: Path) -> None:
+    """If it failed, a process that fails at once would be the quickest of all."""
+    (tmp_path / "broken.dcm").write_bytes(b"DICM")
+    with pytest.raises(BundleRefused, match=r"no verdict with openvino on CPU \(status 3\)"):
+        cold_starts(golden_bundle, Setting("openvino", "CPU", 1), tmp_path / "broken.dcm", tmp_path)
+
+
+def test_energy_is_of_the_pictures_that_were_weighed() -> None:
+    """If it failed, a counter that wraps around would halve what a picture costs."""
+    runs = Runs(Setting("openvino", "CPU", 1), "fp32", 1.0, None, (), joules=6.0, weighed=3)
+    runs.end_to_end, runs.inference = [[1.0] * 3, [1.0] * 2], [[1.0], [1.0]]
+    runs.stages = dict.fromkeys(runs.stages, runs.end_to_end)
+    assert result_of(runs, (), {}).joules_per_picture == 2.0
 
 
 def test_a_person_reads_a_table_and_the_notice(bonedge: Run, golden_bundle: Path) -> None:
