@@ -171,7 +171,10 @@ def _stored(
 
 def _pixel_value(file: BytesIO, transfer_syntax: UID) -> tuple[bytes, str | None]:
     pixels = _read(file, transfer_syntax, (_PIXEL_DATA,), at_pixels=True)
-    element: Any = pixels.get_item(_PIXEL_DATA) if _PIXEL_DATA in pixels else None
+    try:
+        element: Any = pixels.get_item(_PIXEL_DATA) if _PIXEL_DATA in pixels else None
+    except (NotImplementedError, *PARSE_ERRORS) as error:  # the first for a value representation that there is not
+        raise UnreadableImage(f"its pixel data cannot be read ({error}); export it again") from error
     if element is None or not isinstance(element.value, bytes) or not element.value:
         raise UnreadableImage("it holds no complete pixel data (cut short, or a header only); copy or export it again")
     return element.value, element.VR

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -278,6 +278,7 @@ def test_file_without_a_transfer_syntax(dicom, small):
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=12),
     cut=st.none() | st.floats(0, 1),
 )
+@example(syntax=ExplicitVRLittleEndian, edits=[(0.94921875, 88)], cut=None)  # pixel data of the unknown VR "OX"
 def test_mutated_headers_raise_only_bonedge_errors(dicom, lut, acceptable, syntax, edits, cut):
     """One damaged file of a thousand would stop the run with a traceback."""
     stored = np.arange(12, dtype=np.uint16).reshape(3, 4)
