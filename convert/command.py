@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.manifest import PLAIN_NAME
 from bonedge.edge.options import PLACE
 from bonedge.edge.trust import read_version
 
@@ -47,7 +48,7 @@ class _Limit(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
 
 def _name(_: click.Context, __: click.Parameter, name: str) -> str:
     # What manifest.json takes, said before the work and not after it.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not re.fullmatch(PLAIN_NAME, name):
         raise click.BadParameter(f"{name!r}: letters, digits and . _ - only, beginning with a letter or a digit")
     return name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from bonedge.edge.engines.networks import LoadedNetwork, Networks, pair
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.files import write_whole
 from bonedge.edge.manifest import EngineName
+from bonedge.edge.options import make_writable
 from bonedge.edge.records import EngineDescription
 from bonedge.models.fit_operation import fit_abstention
 
@@ -103,9 +103,9 @@ def convert(request: Request, steps: Steps) -> Conversion:
     passport = passport_of(evidence)
     with steps.step("Drawing the report"):
         page = report_page(evidence, passport)
-        shipped = report_page(evidence, passport, pictures=False) if ready.validation.real else page
     if len(chosen) < len(request.engines):
         raise refuse(evidence, passport, page)
+    shipped = report_page(evidence, passport, pictures=False) if ready.validation.real else page
     extra = {PASSPORT: as_file(passport), REPORT: shipped.encode()}
     manifest, contents = assemble(
         ready.trained.operation,
@@ -130,12 +130,7 @@ def _check_places(request: Request) -> None:
     check_destination(request.output)
     refused = evidence_folder(request.output)
     for folder in (request.output.parent, request.cache):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidConfiguration(f"{folder}: cannot be made ({error.strerror}); give another folder") from error
-        if not os.access(folder, os.W_OK):
-            raise InvalidConfiguration(f"{folder}: nothing can be written there; give another folder")
+        make_writable(folder, "give another folder")
     if refused.exists() and not refused.is_dir():
         raise InvalidConfiguration(f"{refused}: is where evidence of a refusal would go, and is a file; move it away")
 

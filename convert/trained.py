@@ -109,10 +109,10 @@ class TrainedPair:
 
     @classmethod
     def _checked(
-        cls, folder: Path, segmenter: Any, classifier: Any, operation: Operation, before: dict[str, str]
+        cls, folder: Path, segmenter: Any, classifier: Any, operation: Operation, digests: dict[str, str]
     ) -> TrainedPair:
         # What is proved must be what is named: loading takes half a minute, and a training may be going on.
-        if _digests(folder, before) != before:
+        if _digests(folder, digests) != digests:
             raise InvalidConfiguration(
                 f"{folder}: a file changed while it was read; convert when its training has ended"
             )
@@ -121,7 +121,7 @@ class TrainedPair:
             segmenter,
             classifier,
             operation,
-            before,
+            digests,
             frozenset(kept.read_text().split()) if kept.is_file() else frozenset(),
         )
         _check(folder, pair)

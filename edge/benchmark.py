@@ -28,7 +28,7 @@ from .benchmark_document import (
     read_document,
     result_of,
 )
-from .benchmark_report import make_report_folder, write_report
+from .benchmark_report import write_report
 from .benchmark_tables import DASH, print_comparison, print_document, tables_console
 from .bundle import Bundle, open_bundle
 from .choice import choice_folder, choose, devices, remember, remembered
@@ -40,7 +40,7 @@ from .machine import describe_machine
 from .manifest import EngineName
 from .measurement import Setting, cold_starts, measure, throughput
 from .mounts import file_system
-from .options import PLACE, Number
+from .options import PLACE, Number, make_writable
 from .page import check_pages_can_be_made
 from .specimens import write_specimens
 from .trust import Trust
@@ -136,7 +136,7 @@ def command(
         return
     if report:
         check_pages_can_be_made()
-        make_report_folder(report)
+        make_writable(report, "give another --report")
     document = benchmark(settings, trust, quiet=as_document)
     if report:
         write_report(report, document)

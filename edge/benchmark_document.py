@@ -61,6 +61,11 @@ class Result:
         """As people name it."""
         return f"{self.engine} {self.device} x{self.threads}"
 
+    @property
+    def measured(self) -> dict[str, Measured]:
+        """What was timed in rounds, as people name it."""
+        return {"end to end": self.end_to_end, "inference": self.inference}
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -103,6 +108,7 @@ class Comparison:
 
 
 _AS_LARGE = 1.25
+"""Pictures within this factor are as much work to decode."""
 _DOCUMENT = TypeAdapter(Document)
 
 
@@ -146,7 +152,7 @@ def read_document(path: Path) -> Document:
 
     if not document.pictures:
         raise InvalidConfiguration(f"{path}: names no picture; measure again")
-    measured = [one for result in document.results for one in (result.end_to_end, result.inference)]
+    measured = [one for result in document.results for one in result.measured.values()]
     if any(not one.rounds_ms or not all(_are_times(times) for times in one.rounds_ms) for one in measured):
         raise InvalidConfiguration(f"{path}: holds rounds without times; measure again")
     return document
@@ -172,15 +178,14 @@ def compare(before: Document, after: Document, threshold: float) -> list[Compari
         old = earlier.get(result.setting)
         if old is None:
             continue
-        for what in ("end_to_end", "inference"):
-            a, b = getattr(old, what), getattr(result, what)
+        for name, b in result.measured.items():
+            a = old.measured[name]
             moved = change(a.rounds_ms, b.rounds_ms)
             ruling: Literal["slower", "faster", "noise"] = "noise"
             if moved.low > 1 + threshold:
                 ruling = "slower"
             elif moved.high < 1 - threshold:
                 ruling = "faster"
-            name = what.replace("_", " ")
             found.append(Comparison(result.setting, name, a.latency.p50, b.latency.p50, moved, ruling))
     return found
 
@@ -209,9 +214,8 @@ def differences(before: Document, after: Document) -> list[str]:
     remarks += [f"Only after: {name}." for name in sorted(settings[1] - settings[0])]
     for when, document in (("before", before), ("after", after)):
         for result in document.results:
-            for what in ("end_to_end", "inference"):
-                if not getattr(result, what).steadiness.steady:
-                    remarks.append(f"Unsteady {when}: {result.setting}, {what.replace('_', ' ')}.")
+            unsteady = (name for name, measured in result.measured.items() if not measured.steadiness.steady)
+            remarks += [f"Unsteady {when}: {result.setting}, {name}." for name in unsteady]
     remarks += [f"Do not use, after: {sentence}" for result in after.results for sentence in result.disagreements]
     return remarks
 

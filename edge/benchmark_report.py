@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .benchmark_document import Document, Result
-from .errors import InvalidConfiguration, OutputUnavailable
+from .errors import OutputUnavailable
 from .files import write_whole
 from .page import as_svg, data_uri, plot_panels, render_page
 
@@ -28,7 +27,7 @@ _ENGINES = ("#2b5d8a", "#1b7f4b", "#b3402e", "#c08a2d", "#6b4a8a", "#4a5568")
 
 
 def write_report(folder: Path, document: Document) -> None:
-    """Write `benchmark.html` and `benchmark.json` into `folder`, which `make_report_folder` made.
+    """Write `benchmark.html` and `benchmark.json` into `folder`, which is there.
 
     Raises:
         OutputUnavailable: the folder does not take them.
@@ -40,20 +39,6 @@ def write_report(folder: Path, document: Document) -> None:
         raise OutputUnavailable(
             f"{folder}: the report cannot be written there ({error.strerror}); free space or give another --report"
         ) from error
-
-
-def make_report_folder(folder: Path) -> None:
-    """Make the folder that `write_report` will write into, before the minutes that lie between.
-
-    Raises:
-        InvalidConfiguration: it cannot be made, or nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidConfiguration(f"{folder}: cannot be made ({error.strerror}); give another --report") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InvalidConfiguration(f"{folder}: nothing can be written there; give another --report")
 
 
 def report_page(document: Document) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -58,13 +57,9 @@ def passport_summary(contents: Mapping[str, bytes]) -> dict[str, Any] | None:
 
 def conversion_seeds(contents: Mapping[str, bytes]) -> set[int]:
     """Seeds of the phantoms that passport.json says the conversion calibrated, repaired and judged with."""
-    passport = _passport(contents)
-    sets = [one for name in ("calibration", "repair", "validation") if isinstance(one := passport.get(name), dict)]
-    told = (str(one.get("from", "")) for one in sets)
-    named = {int(where.removeprefix("phantoms:")) for where in told if re.fullmatch("phantoms:[0-9]{1,18}", where)}
-    # A folder of phantoms is named by its place; what its index says of seeds stands beside it.
-    lists = (found for one in sets if isinstance(found := one.get("phantom_seeds"), list))
-    return named | {seed for found in lists for seed in found if isinstance(seed, int)}
+    sets = (_passport(contents).get(name) for name in ("calibration", "repair", "validation"))
+    lists = (one.get("phantom_seeds") for one in sets if isinstance(one, dict))
+    return {seed for found in lists if isinstance(found, list) for seed in found if isinstance(seed, int)}
 
 
 def _passport(contents: Mapping[str, bytes]) -> dict[str, Any]:

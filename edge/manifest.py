@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION: Literal[1] = 1
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Of a bundle, and of each file in it: no separators, nothing hidden."""
+FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
 EngineName = Literal["tflite", "openvino"]
 Precision = Literal["int8", "mixed", "fp16", "fp32"]
 """Of a pair: what both networks have in common, else mixed."""
@@ -136,7 +138,7 @@ class Manifest(_Strict):
     """The whole of manifest.json."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=PLAIN_NAME)]
     version: str
     """As PEP 440 writes versions (1, 1.2, 1.2.0rc1): others load, except where a minimum version is demanded."""
     created: str

@@ -65,9 +65,9 @@ class Runs:
     processor_seconds: float = 0.0
     """Of this process and its decoding one, over all of `end_to_end`."""
     joules: float | None = None
-    weighed: int = 0
-    """Pictures that `joules` are of: a round in which the counter wrapped is not."""
     """Of the processor package, others' work included, over what `weighed` counts; None where it cannot be read."""
+    weighed: int = 0
+    """Pictures that `joules` are of: those of a round in which the counter wrapped are not among them."""
     stolen: float = 0.0
     """Largest share of processor time that went to others in any round, 0..1."""
 

@@ -1,12 +1,15 @@
-"""Types of options that every command shares."""
+"""Types of options that every command shares, and what is asked of a folder before the work begins."""
 
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+
+from .errors import InvalidConfiguration
 
 
 class _Place(click.Path):
@@ -26,6 +29,20 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number that can be worked with", param, ctx)
         return number
+
+
+def make_writable(folder: Path, remedy: str) -> None:
+    """Make `folder`, before the minutes or hours that lie between the start and what is written there.
+
+    Raises:
+        InvalidConfiguration: it cannot be made, or nothing can be written there; ends with `remedy`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidConfiguration(f"{folder}: cannot be made ({error.strerror}); {remedy}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InvalidConfiguration(f"{folder}: nothing can be written there; {remedy}")
 
 
 PLACE = _Place(path_type=Path)

@@ -21,7 +21,7 @@ MAXIMUM_DEPTH = 64
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """How a name that is no longer there, or is a link now, answers."""
 FORBIDDEN = (errno.EACCES, errno.EPERM)
 """How a name answers that this user may not reach."""
@@ -85,7 +85,7 @@ class Walk:
     def _note(self, error: OSError) -> None:
         if error.errno in FORBIDDEN:
             self.forbidden += 1
-        elif error.errno not in _GONE and len(self.errors) < 10:
+        elif error.errno not in GONE and len(self.errors) < 10:
             self.errors.append(error)
 
 
@@ -126,7 +126,7 @@ class InputTree:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if error.errno in _GONE and self.root.is_dir():
+            if error.errno in GONE and self.root.is_dir():
                 return None
             raise
         return signature_of(status) if stat.S_ISREG(status.st_mode) else None

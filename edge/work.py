@@ -5,7 +5,6 @@ read -> hash -> known? -> begin (ledger) -> decode (expendable process) -> exami
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
@@ -33,7 +32,7 @@ from .ledger import UNREAD, Ledger, Settlement, State
 from .pipeline import Pipeline
 from .records import Timings
 from .stability import Patience, Signature, ends_in_zeros, seconds_to_wait
-from .tree import InputTree, signature_of
+from .tree import FORBIDDEN, GONE, InputTree, signature_of
 from .write import write_examination
 
 MAXIMUM_TRIES = 3
@@ -46,8 +45,6 @@ _TWIN_SECONDS = 1.0
 """Before a file is read again whose content another worker has in hand."""
 _COPY_SECONDS = 60.0
 """Before a quarantine folder that took no copy is tried again."""
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-_FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -219,9 +216,9 @@ class Bench:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _unopened(self, arrival: Arrival, error: OSError) -> Report:
-        if error.errno in _ABSENT and self.place.tree.root.is_dir():
+        if error.errno in GONE and self.place.tree.root.is_dir():
             return Report(Kind.GONE, arrival)
-        if error.errno in _FORBIDDEN:
+        if error.errno in FORBIDDEN:
             waiting = self._seconds_until_given_up(arrival)
             reason = "it may not be read by this user"
             if waiting:

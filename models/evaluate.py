@@ -96,12 +96,7 @@ def command(
     wrong. Every figure has a 95 % confidence interval. What is measured on phantoms proves the machinery, not medicine.
     """
     asked = tuple(map(Region, regions))
-    where = None if verdicts is None else verdicts.resolve().parent
-    if (
-        verdicts is not None
-        and where is not None
-        and (verdicts.is_dir() or not (where.is_dir() and os.access(where, os.W_OK)))
-    ):
+    if verdicts is not None and not _takes_a_file(verdicts):
         raise InvalidConfiguration(f"{verdicts}: nothing can be written there; give another --verdicts")
     other = None if compare is None else read_verdicts(compare, seed, asked)
     trust = Trust(key, minimum_version)
@@ -224,6 +219,11 @@ def read_verdicts(path: Path, seed: int, regions: Sequence[Region] = ()) -> dict
             "evaluate both on one seed, with the same --region and one version of bonedge"
         )
     return found
+
+
+def _takes_a_file(path: Path) -> bool:
+    folder = path.resolve().parent
+    return not path.is_dir() and folder.is_dir() and os.access(folder, os.W_OK)
 
 
 def _write_verdicts(path: Path, outcomes: Iterable[Outcome]) -> None:

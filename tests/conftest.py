@@ -6,6 +6,7 @@ what is lighter than 0.7, a malignant one lighter than 0.85. Everything around t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +49,13 @@ WEDGE = (0.03, 0.97, 1.0)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What trains or converts first, in minutes; the quick files after it then fill both workers to the end."""
     items.sort(key=lambda item: item.get_closest_marker("full") is None)
+
+
+@pytest.fixture(scope="session")
+def mortal() -> tuple[str, ...]:
+    """A wrapper that takes the superuser's right to read everything away; for others, none is needed."""
+    rights = "-dac_override,-dac_read_search"
+    return ("setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}") if os.geteuid() == 0 else ()
 
 
 @pytest.fixture(scope="session")

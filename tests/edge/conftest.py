@@ -1,4 +1,4 @@
-"""Signing keys, and the tiny bundle signed with one of them."""
+"""Signing keys, the tiny bundle signed with one of them, and a journal that remembers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,34 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bonedge.edge.bundle import Bundle
+from bonedge.edge.journal import Level
 from bonedge.edge.keys import PrivateKey, generate, read_private_key
 from bonedge.edge.sign import sign_bundle
+
+
+class Listening:
+    """A journal that remembers."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, Level, dict[str, Any]]] = []
+
+    def say(self, event: str, level: Level = Level.INFO, **fields: Any) -> None:
+        self.said.append((event, level, fields))
+
+    def refresh(self, status: dict[str, Any]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def events(self) -> list[str]:
+        return [event for event, _, _ in self.said]
 
 
 @dataclass(frozen=True)

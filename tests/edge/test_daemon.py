@@ -23,25 +23,7 @@ from bonedge.edge.pipeline import Pipeline
 from bonedge.edge.pseudonyms import Pseudonyms
 from bonedge.edge.work import Kind
 
-
-class Listening:
-    """A journal that remembers."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, Level, dict[str, Any]]] = []
-
-    def say(self, event: str, level: Level = Level.INFO, **fields: Any) -> None:
-        self.said.append((event, level, fields))
-
-    def refresh(self, status: dict[str, Any]) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    @property
-    def events(self) -> list[str]:
-        return [event for event, _, _ in self.said]
+from .conftest import Listening
 
 
 @pytest.fixture(scope="module")

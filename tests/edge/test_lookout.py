@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from bonedge.edge.arrivals import Intake, Pace
 from bonedge.edge.config import WatchSettings
 from bonedge.edge.events import Events
-from bonedge.edge.journal import Level
 from bonedge.edge.lookout import Lookout
 from bonedge.edge.tree import InputTree
+
+from .conftest import Listening
 
 
 class Found:
@@ -44,22 +45,6 @@ class Watched:
 
     def count_folders(self) -> int | None:
         return self.folders
-
-
-class Listening:
-    """A journal that remembers."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, event: str, level: Level = Level.INFO, **fields: Any) -> None:
-        self.said.append(event)
-
-    def refresh(self, status: dict[str, Any]) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class Post:
@@ -94,9 +79,9 @@ def test_folders_that_are_not_watched_are_polled(post: Post) -> None:
     assert [post.rescan(10, 7) for _ in range(7)] == [30.0] * 5 + [2.0] * 2
     assert post.intake.asked == 6  # after each but the last, so that it does not take half a minute each
     assert post.events.begun == 2
-    assert post.journal.said == ["events", "no events", "polling"]
+    assert post.journal.events == ["events", "no events", "polling"]
     assert post.rescan(7, 7) == 30.0
-    assert post.journal.said == ["events", "no events", "polling", "events"]
+    assert post.journal.events == ["events", "no events", "polling", "events"]
 
 
 def test_a_folder_that_is_opened_is_watched_from_then_on(post: Post) -> None:
@@ -105,11 +90,11 @@ def test_a_folder_that_is_opened_is_watched_from_then_on(post: Post) -> None:
     assert post.events.begun == 2
     assert [post.rescan(10, 10), *(post.rescan(11, 10) for _ in range(3)), post.rescan(11, 11)] == [30.0] * 5
     assert post.events.begun == 3
-    assert post.journal.said == ["events"]
+    assert post.journal.events == ["events"]
 
 
 def test_folders_that_come_and_go_are_no_shortage(post: Post) -> None:
     """A study that is removed while a rescan looks would have the log warn of a limit that is far away."""
     for folders, watched in ((10, 9), (10, 9), (9, 9), (10, 9), (0, 9), (10, None), (10, 9), (9, 12)):
         assert post.rescan(folders, watched) == 30.0
-    assert post.journal.said == ["events"]
+    assert post.journal.events == ["events"]

@@ -71,14 +71,20 @@ def test_the_card_is_in_the_bundle_and_says_what_was_measured(bonedge: Run, bund
         assert row.endswith("|")
 
 
+def without(key: str, evaluation: Path, folder: Path) -> Path:
+    """A copy of the evaluation that does not say `key`."""
+    document = json.loads(evaluation.read_text())
+    del document[key]
+    less = folder / "less.json"
+    less.write_text(json.dumps(document))
+    return less
+
+
 def test_an_evaluation_from_before_parts_of_the_body_were_asked_for_still_serves(
     bonedge: Run, bundle: Path, evaluation: Path, tmp_path: Path
 ) -> None:
     """It would have to be measured again, or the command would end in a traceback."""
-    document = json.loads(evaluation.read_text())
-    del document["regions"]
-    (tmp_path / "earlier.json").write_text(json.dumps(document))
-    done = bonedge("card", bundle, "--evaluation", tmp_path / "earlier.json")
+    done = bonedge("card", bundle, "--evaluation", without("regions", evaluation, tmp_path))
     assert done.returncode == 0, done.stderr
     card = (bundle / "MODEL_CARD.md").read_text()
     assert "and so the difficulties; knee, leg, ankle, forearm by chance. To abstain" in card
@@ -145,10 +151,7 @@ def test_an_evaluation_that_lacks_something_is_said(
     bonedge: Run, bundle: Path, evaluation: Path, tmp_path: Path
 ) -> None:
     """What another version wrote would be called a defect of this one."""
-    document = json.loads(evaluation.read_text())
-    del document["engine"]
-    (tmp_path / "less.json").write_text(json.dumps(document))
-    done = bonedge("card", bundle, "--evaluation", tmp_path / "less.json")
+    done = bonedge("card", bundle, "--evaluation", without("engine", evaluation, tmp_path))
     assert done.returncode == 2
     assert "does not say 'engine'" in done.stderr
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +14,6 @@ from .conftest import Watch, drop
 Watching = Callable[..., Watch]
 Picture = Callable[..., bytes]
 FEW_WATCHES = ("unshare", "-Ur", "sh", "-c", 'echo 4 > /proc/sys/user/max_inotify_watches && exec "$@"', "sh")
-
-
-@pytest.fixture
-def mortal() -> tuple[str, ...]:
-    """A wrapper that takes the superuser's right to read everything away."""
-    if os.geteuid() != 0:
-        return ()
-    if shutil.which("setpriv") is None:
-        pytest.skip("there is no setpriv")
-    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 
 def test_closed_folders_are_said_and_named_nowhere(
