@@ -112,7 +112,8 @@ class Daemon:
         Finishes what is in hand. Raises what a thread of its own died of, which is a defect.
 
         Returns:
-            How many arrivals ended how; LATER stands for those left because they cannot be decoded as they are.
+            How many arrivals ended how; LATER stands for those left because they cannot be decoded as they are, and for
+            each folder that may not be read.
 
         Raises:
             OutputUnavailable: with `once`, output, ledger or engine does not work.
@@ -148,7 +149,7 @@ class Daemon:
                 f"{self._settings.input}: cannot be read ({self._input_reason.lower()}); "
                 "check watch.input, or mount the share"
             )
-        self._outcomes[Kind.LATER] = self._intake.unsettled
+        self._outcomes[Kind.LATER] = self._intake.unsettled + self._forbidden
         return dict(self._outcomes)
 
     def wake(self) -> None:

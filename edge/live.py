@@ -68,6 +68,8 @@ class LiveTable:
             trouble = status.get("blocked") or status.get("input")
             if trouble:
                 head.append(f"\n{trouble}", style="red")
+            if status.get("forbidden"):
+                head.append(f"\n{status['forbidden']} folders may not be read", style="yellow")
             grid = Table(box=box.SIMPLE_HEAD)
             for heading, justify in (("time", "left"), ("outcome", "left"), ("ms", "right"), ("file, result", "left")):
                 grid.add_column(heading, justify="right" if justify == "right" else "left", overflow="ellipsis")

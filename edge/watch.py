@@ -55,7 +55,7 @@ _STATE_SECONDS = 1.0
     help="TOML file with a [watch] and a [bundle] table; options win over it.  "
     "[default: bonedge.toml here, else /etc/bonedge/bonedge.toml]",
 )
-@click.option("--once", is_flag=True, help="Settle what is there, then end: exit code 3 if any file was unreadable.")
+@click.option("--once", is_flag=True, help="Settle what is there, then end; with 3 if a file or folder was unreadable.")
 @click.option("--reprocess", is_flag=True, help="Examine again what another bundle has settled.")
 @click.option("--check-config", is_flag=True, help="Say whether the configuration is right, and end.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines even on a terminal.")

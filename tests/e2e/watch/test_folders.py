@@ -44,6 +44,24 @@ def test_closed_folders_are_said_and_named_nowhere(
     assert "zzyzx" not in json.dumps(watch.events).lower()
 
 
+def test_one_run_ends_as_incomplete_where_a_folder_is_closed(
+    watching: Watching, radiograph: Picture, mortal: tuple[str, ...]
+) -> None:
+    """A nightly script would take the pictures that nobody looked at for examined."""
+    watch = watching()
+    closed = watch.input / "ct"
+    closed.mkdir()
+    drop(watch.input, "a.png", radiograph(1))
+    closed.chmod(0)
+    try:
+        watch.start("--once", ready=False, wrapper=mortal)
+        assert watch.finish() == 3
+    finally:
+        closed.chmod(0o700)
+    assert watch.states()["done"] == 1
+    assert watch.said()["folders may not be read"] == 1
+
+
 def test_folders_beyond_the_kernels_limit_are_polled(watching: Watching, radiograph: Picture) -> None:
     """Studies in the folders that inotify has no room for would wait for the next rescan, and nobody would know."""
     if subprocess.run([*FEW_WATCHES, "true"], capture_output=True).returncode:
