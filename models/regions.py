@@ -30,6 +30,8 @@ from .cache import PictureCache
 
 THRESHOLDS = (0.5, 0.2, 0.75)
 """Lesion thresholds at which predicted regions are kept: the likely operating point first."""
+_FAINTEST = 0.02
+"""Half of a peak below this is noise, and the long bones are taken as a whole."""
 _NORMAL = CLASSES.index(Label.NORMAL)
 
 
@@ -39,6 +41,8 @@ class Regions:
 
     predicted: NDArray[np.int32]
     """int32 "n thresholds 4": left, top, right, bottom of the square, working pixels."""
+    suspect: NDArray[np.int32]
+    """int32 "n 4": the square around the most suspicious place, however little it is suspected."""
     maps: NDArray[np.uint8]
     """uint8 "n side side 2": lesion and long bone, probability 0..255 on the segmenter's square."""
 
@@ -105,12 +109,14 @@ def open_regions(
     try:
         with kept.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             if str(arrays["made_by"]) == made_by:
-                return Regions(arrays["predicted"], arrays["maps"])
+                return Regions(arrays["predicted"], arrays["suspect"], arrays["maps"])
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
         pass  # there are none, or they are damaged
     regions = predict_regions(segmenter, cache, p, on_progress)
     content = io.BytesIO()
-    np.savez_compressed(content, made_by=np.array(made_by), predicted=regions.predicted, maps=regions.maps)
+    np.savez_compressed(
+        content, made_by=np.array(made_by), predicted=regions.predicted, suspect=regions.suspect, maps=regions.maps
+    )
     write_whole(kept, content.getvalue())
     return regions
 
@@ -124,19 +130,22 @@ def predict_regions(
     """Run the segmenter over every picture and keep where it would send the classifier."""
     count = len(cache.label)
     predicted = np.zeros((count, len(THRESHOLDS), 4), np.int32)
+    suspect = np.zeros((count, 4), np.int32)
     kept = np.zeros((*cache.picture.shape, 2), np.uint8)
     for start in range(0, count, 64):
         indices = np.arange(start, min(start + 64, count))
         maps, features = segment_all(segmenter, cache, indices, p)
         for index, picture_maps, picture_features in zip(indices, maps, features, strict=True):
-            for number, threshold in enumerate(THRESHOLDS):
+            half_the_peak = float(np.clip(picture_maps[:, :, 1].max() / 2, _FAINTEST, THRESHOLDS[0]))
+            places = (*predicted[index], suspect[index])
+            for threshold, place in zip((*THRESHOLDS, half_the_peak), places, strict=True):
                 decision = Decision(lesion_threshold=threshold)
                 found = read_segmentation(cache, int(index), picture_maps, picture_features, p, decision)
                 region = choose_region(*found, p)
-                predicted[index, number] = region.left, region.top, region.right, region.bottom
+                place[:] = region.left, region.top, region.right, region.bottom
             kept[index] = np.rint(255 * np.stack([found[0].lesion_map, found[0].bone_map], axis=2))
         on_progress(int(indices[-1]) + 1, count)
-    return Regions(predicted, kept)
+    return Regions(predicted, suspect, kept)
 
 
 def draw_region(
@@ -145,8 +154,8 @@ def draw_region(
     """One square of picture `index` to learn from, in working pixels.
 
     Tumours: mostly what the segmenter found, else the true lesion, now and then the whole bone as if it was missed.
-    Normals: what the segmenter would show, the whole bone, or a lesion-sized piece of bone, so that a tight crop is
-    no proof of a tumour.
+    Normals: what the segmenter would show, the whole bone, the most suspicious place, or a lesion-sized piece of bone,
+    so that a tight crop is no proof of a tumour, and what looks like one is seen often.
     """
     rows, columns = int(cache.size[index, 0]), int(cache.size[index, 1])
     lesion = cache.box(cache.lesion_box, index)
@@ -154,11 +163,12 @@ def draw_region(
     kind = rng.random()
     if kind < 0.55:
         number = 0 if rng.random() < 0.6 else int(rng.integers(1, len(THRESHOLDS)))
-        left, top, right, bottom = (int(v) for v in regions.predicted[index, number])
-        region = BoundingBox(left, top, right, bottom)
+        region = _box(regions.predicted[index, number])
     elif kind < 0.85 and lesion is not None:
         region = lesion_region(lesion, rows, columns, p)
-    elif kind < 0.75 and cache.label[index] == _NORMAL:
+    elif kind < 0.7 and cache.label[index] == _NORMAL:
+        region = _box(regions.suspect[index])
+    elif kind < 0.8 and cache.label[index] == _NORMAL:
         region = lesion_region(piece_of_bone(bone, rng, rows, columns), rows, columns, p)
     else:
         region = bone_region(bone, rows, columns, p)
@@ -180,3 +190,8 @@ def jittered(region: BoundingBox, rng: np.random.Generator) -> BoundingBox:
     y = (region.top + region.bottom) / 2 + rng.normal(0, 0.05) * region.width
     left, top = round(x - side / 2), round(y - side / 2)
     return BoundingBox(left, top, left + side, top + side)
+
+
+def _box(place: NDArray[np.int32]) -> BoundingBox:
+    left, top, right, bottom = (int(v) for v in place)
+    return BoundingBox(left, top, right, bottom)

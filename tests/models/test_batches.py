@@ -36,7 +36,7 @@ def regions(cache: PictureCache) -> Regions:
         predicted[index, 1:] = columns // 4, rows // 4, columns // 4 + 120, rows // 4 + 120
     # The truth, half as sure as it could be, in place of what a segmenter would find.
     maps = np.stack([cache.lesion // 2, cache.bone], axis=3)
-    return Regions(predicted, maps)
+    return Regions(predicted, predicted[:, 1], maps)
 
 
 @pytest.fixture(scope="module")

@@ -77,9 +77,8 @@ def test_classifier_figures_by_hand(cache: PictureCache, p: Preprocessing) -> No
     boxes[:, 0] = 10, 10, 90, 90
     boxes[:, 1:] = 0, 0, 20, 20
     network = Answers(np.log(probabilities).astype(np.float32))
-    figures = classifier_figures(
-        network, cache, Regions(boxes, np.zeros((*cache.picture.shape, 2), np.uint8)), chosen, p, 64
-    )
+    maps = np.zeros((*cache.picture.shape, 2), np.uint8)
+    figures = classifier_figures(network, cache, Regions(boxes, boxes[:, 1], maps), chosen, p, 64)
     assert figures["validation_loss"] == pytest.approx(-np.log([0.7, 0.5, 0.3, 0.2]).mean(), rel=1e-5)
     assert figures["tumour_accuracy"] == 0.75
     # normal: 1 right of 1, called twice; benign: 1 of 1, called twice; malignant: none.
