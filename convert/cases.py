@@ -24,7 +24,7 @@ from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import Prepared, letterboxed, prepare
 from bonedge.edge.records import CLASSES, Label, Mask, Source
-from bonedge.models.datasets import Sample, picture_fingerprint
+from bonedge.models.datasets import Sample, picture_fingerprint, trained_on
 from bonedge.models.duplicates import same_pictures
 from bonedge.models.layouts import Part, layout_of, open_samples
 
@@ -155,7 +155,7 @@ def check_disjoint(
         validation: verdicts on it decide.
         fitted: sets that candidates are made from.
         seeds: phantom seeds of the training.
-        known: fingerprints of training pictures.
+        known: fingerprints of training pictures, as the training kept them.
 
     Raises:
         InvalidConfiguration: a picture is in two of the sets.
@@ -174,7 +174,7 @@ def check_disjoint(
                 f"the validation set ({validation.where}) and the {purpose} set ({cases.where}) hold phantoms of seed "
                 f"{common[0]}, which are the same in whatever format; simulate one of them with another --seed"
             )
-    trained = fingerprints & set(known)
+    trained = trained_on(fingerprints, known)
     if trained:
         raise InvalidConfiguration(
             f"{len(trained)} of {len(validation.cases)} validation pictures ({validation.where}) were trained on; "

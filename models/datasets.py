@@ -22,6 +22,8 @@ REAL = "real radiographs"
 """How a set that was not simulated describes itself."""
 TRAINING_PICTURES = "training-pictures.txt"
 """Beside a trained pair: the fingerprint of every picture that it was trained or tuned on, one a line."""
+_KEPT_DIGITS = 32
+"""Of a fingerprint in that file: no two pictures share 128 bits by chance, and a release carries tens of thousands."""
 _EVERY = 7
 """One sample in seven is for validation: coprime to the period of the phantoms' label mix, so every label is in it."""
 
@@ -169,6 +171,17 @@ def held_out(index: int) -> bool:
 def picture_fingerprint(grey: NDArray[np.uint8]) -> str:
     """SHA-256 (hexadecimal) of a working picture, uint8 "h w": names a picture whatever file it came in."""
     return hashlib.sha256(str(grey.shape).encode() + np.ascontiguousarray(grey).tobytes()).hexdigest()
+
+
+def training_pictures(fingerprints: Iterable[str]) -> bytes:
+    """The content of `TRAINING_PICTURES`."""
+    return "".join(f"{one[:_KEPT_DIGITS]}\n" for one in fingerprints).encode()
+
+
+def trained_on(fingerprints: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Those of the fingerprints that are among the `known` ones: lines of `TRAINING_PICTURES`, cut short or whole."""
+    kept = {one[:_KEPT_DIGITS] for one in known}
+    return [one for one in fingerprints if one[:_KEPT_DIGITS] in kept]
 
 
 def listed(values: Iterable[int] | Iterable[str]) -> str:

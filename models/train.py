@@ -28,7 +28,7 @@ from .averaging import average
 from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .classifier import EVIDENCE, build_classifier, with_evidence
-from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join, listed
+from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join, listed, training_pictures
 from .duplicates import check_apart
 from .fit_operation import fit_operation
 from .fitting import Loss, Schedule, Task, fit
@@ -287,7 +287,7 @@ def operation(
     )
     fitted = fit_operation(pair[0], pair[1], cache, p, training)
     fitted.save(run)
-    write_whole(run / TRAINING_PICTURES, "".join(f"{one}\n" for one in cache.fingerprints()).encode())
+    write_whole(run / TRAINING_PICTURES, training_pictures(cache.fingerprints()))
     decision = fitted.decision.model_dump()
     fusion = {f"fusion, {name}": value for name, value in decision.pop("fusion").items()}
     for name, value in (decision | fusion).items():

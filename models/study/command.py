@@ -20,7 +20,7 @@ from bonedge.edge.options import FOLDER, PLACE
 from bonedge.edge.page import check_pages_can_be_made
 from bonedge.edge.records import CLASSES
 from bonedge.models.cache import PictureCache, open_cache
-from bonedge.models.datasets import TRAINING_PICTURES, SampleSet
+from bonedge.models.datasets import TRAINING_PICTURES, SampleSet, trained_on
 from bonedge.models.duplicates import check_sets_apart
 from bonedge.models.kernels import convolve_in_bfloat16
 from bonedge.models.layouts import Part, open_samples
@@ -169,10 +169,10 @@ def _examples(data: SampleSet, folder: Path, store: Store, segmenter: Path, unet
 def _unseen(segmenter: Path, cache: PictureCache) -> None:
     """The U-Net must not have been trained on the test pictures; what it was trained on stands beside it."""
     try:
-        known = set((segmenter.parent / TRAINING_PICTURES).read_text("utf-8").split())
+        known = (segmenter.parent / TRAINING_PICTURES).read_text("utf-8").split()
     except OSError:
         return
-    if known & set(cache.fingerprints()):
+    if trained_on(cache.fingerprints(), known):
         raise InvalidConfiguration(f"--segmenter {segmenter} was trained on pictures of --test; give others")
 
 

@@ -17,6 +17,7 @@ from bonedge.convert.cases import CaseSet, Purpose, check_disjoint, draw, open_s
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.records import CLASSES
+from bonedge.models.datasets import training_pictures
 
 Item = tuple[int, int]
 """(stratum, number)."""
@@ -72,6 +73,10 @@ def test_a_set_that_holds_pictures_back_calibrates_and_judges(tmp_path: Path) ->
     assert {int(case.name.removesuffix(".png")) for case in calibration.cases} == set(range(21))
     assert {int(case.name.removesuffix(".png")) for case in validation.cases} == set(range(21, 30))
     check_disjoint(validation, {Purpose.CALIBRATION: calibration}, (), ())
+    one = validation.cases[3].fingerprint
+    for known in ([one], training_pictures([one]).decode().split()):
+        with pytest.raises(InvalidConfiguration, match=r"1 of 9 validation pictures .* were trained on"):
+            check_disjoint(validation, {Purpose.CALIBRATION: calibration}, (), known)
 
 
 def test_phantoms_in_another_format_are_the_same(tmp_path: Path) -> None:

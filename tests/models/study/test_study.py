@@ -149,12 +149,12 @@ def test_a_segmenter_that_knows_the_test_pictures_is_refused(
 ) -> None:
     """If it failed, the U-Net's regions would be better than they are on new pictures."""
     from bonedge.models.cache import open_cache
-    from bonedge.models.datasets import PhantomSet
+    from bonedge.models.datasets import PhantomSet, training_pictures
     from bonedge.models.networks import PREPROCESSING
 
     cache = open_cache(PhantomSet(sets["test"]), finished[0] / "test", PREPROCESSING, lambda done, of: None)
     shutil.copy(sets["segmenter"], tmp_path / "segmenter.keras")
-    (tmp_path / "training-pictures.txt").write_text("\n".join(cache.fingerprints()))
+    (tmp_path / "training-pictures.txt").write_bytes(training_pictures(cache.fingerprints()))
     wrong = sets | {"segmenter": tmp_path / "segmenter.keras"}
     done = study(*options(wrong), "--output", tmp_path / "study", *SIZE)
     assert done.returncode == 2
