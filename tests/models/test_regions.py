@@ -232,11 +232,12 @@ def test_a_normal_is_shown_as_tightly_as_a_tumour(cache: PictureCache, p: Prepro
     drawn = draws(cache, 0, p, FAR)
     rows, columns = (int(v) for v in cache.size[0])
     long_side = max(rows, columns)
-    assert 0.1 < len([box for box in drawn if box.left > 10000]) / DRAWS < 0.2
+    doubted = [box for box in drawn if box.left > 10000]
+    assert 0.1 < len(doubted) / DRAWS < 0.2
     others = [box for box in drawn if box.left <= 3000]
     tight = [box for box in others if box.width < 0.75 * long_side]
     whole = [box for box in others if box.width >= 0.75 * long_side]
-    assert len(tight) > 0.06 * DRAWS
+    assert len(tight) + len(doubted) > 0.2 * DRAWS
     assert len(whole) > 0.1 * DRAWS
     bone = cache.box(cache.bone_box, 0)
     assert bone is not None
