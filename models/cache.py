@@ -95,8 +95,13 @@ class PictureCache:
 
     def box(self, boxes: NDArray[np.int32], index: int) -> BoundingBox | None:
         """Row `index` of `lesion_box` or `bone_box`."""
-        left, top, right, bottom = (int(v) for v in boxes[index])
-        return BoundingBox(left, top, right, bottom) if right > left else None
+        box = box_of(boxes[index])
+        return box if box.right > box.left else None
+
+
+def box_of(edges: NDArray[np.int32]) -> BoundingBox:
+    """The box whose left, top, right and bottom are `edges`, int32 "4"."""
+    return BoundingBox(*(int(edge) for edge in edges))
 
 
 def open_cache(

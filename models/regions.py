@@ -26,7 +26,7 @@ from bonedge.edge.preprocess import Prepared
 from bonedge.edge.records import CLASSES, BoundingBox, Label, Pixels, Segmentation, Source
 from bonedge.edge.segment import read_maps
 
-from .cache import PictureCache
+from .cache import PictureCache, box_of
 
 THRESHOLDS = (0.5, 0.2, 0.75)
 """Lesion thresholds at which predicted regions are kept: the likely operating point first."""
@@ -163,11 +163,11 @@ def draw_region(
     kind = rng.random()
     if kind < 0.55:
         number = 0 if rng.random() < 0.6 else int(rng.integers(1, len(THRESHOLDS)))
-        region = _box(regions.predicted[index, number])
+        region = box_of(regions.predicted[index, number])
     elif kind < 0.85 and lesion is not None:
         region = lesion_region(lesion, rows, columns, p)
     elif kind < 0.7 and cache.label[index] == _NORMAL:
-        region = _box(regions.suspect[index])
+        region = box_of(regions.suspect[index])
     elif kind < 0.8 and cache.label[index] == _NORMAL:
         region = lesion_region(piece_of_bone(bone, rng, rows, columns), rows, columns, p)
     else:
@@ -190,8 +190,3 @@ def jittered(region: BoundingBox, rng: np.random.Generator) -> BoundingBox:
     y = (region.top + region.bottom) / 2 + rng.normal(0, 0.05) * region.width
     left, top = round(x - side / 2), round(y - side / 2)
     return BoundingBox(left, top, left + side, top + side)
-
-
-def _box(place: NDArray[np.int32]) -> BoundingBox:
-    left, top, right, bottom = (int(v) for v in place)
-    return BoundingBox(left, top, right, bottom)

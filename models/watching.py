@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from bonedge.edge.crop import classifier_input
 from bonedge.edge.manifest import Preprocessing
-from bonedge.edge.records import BoundingBox, Pixels
+from bonedge.edge.records import Pixels
 
 from .batches import replace_side, square
-from .cache import OUT_OF_SCOPE, PictureCache
+from .cache import OUT_OF_SCOPE, PictureCache, box_of
 from .metrics import confusion, dice, macro_f1
 from .regions import Regions
 
@@ -72,7 +72,7 @@ def classifier_logits(
         crops = []
         for row in rows:
             lesion, bone = np.moveaxis(maps[row].astype(np.float32) / np.float32(255), 2, 0)
-            region = BoundingBox(*(int(v) for v in boxes[row]))
+            region = box_of(boxes[row])
             crops.append(classifier_input(cache.prepared(int(indices[row]), p), lesion, bone, region, at_side))
         answer = model.predict_on_batch(np.stack(crops))
         logits.append(np.asarray(answer["logits"] if isinstance(answer, dict) else answer, np.float32))

@@ -13,7 +13,7 @@ from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.records import BoundingBox, Pixels
 from bonedge.models.augmentation import GENTLE_CROP, UNCHANGED, WHOLE_PICTURE, augment
 from bonedge.models.batches import ClassifierBatches, Draw, lesion_kinds, pictures_of_batch, square
-from bonedge.models.cache import OUT_OF_SCOPE, PictureCache
+from bonedge.models.cache import OUT_OF_SCOPE, PictureCache, box_of
 from bonedge.models.regions import Regions, draw_region, jittered, piece_of_bone
 from bonedge.models.watching import classifier_logits
 
@@ -55,7 +55,7 @@ class Examples:
         """
         rows, columns = (int(v) for v in self.cache.size[index])
         if shown is Shown.SEGMENTED:
-            return BoundingBox(*(int(v) for v in self.found.predicted[index, 0]))
+            return box_of(self.found.predicted[index, 0])
         if shown is Shown.WHOLE:
             return bone_region(BoundingBox(0, 0, columns, rows), rows, columns, p)
         return self._true(index, np.random.default_rng((_PIECE, index)), p)
