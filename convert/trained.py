@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Abstention, Decision, Preprocessing, Training
-from bonedge.models.datasets import TRAINING_PICTURES
+from bonedge.models.datasets import known_pictures
 
 from .described import DESCRIPTION, as_classifier, as_segmenter, load_network, read_description
 
@@ -116,14 +116,7 @@ class TrainedPair:
             raise InvalidConfiguration(
                 f"{folder}: a file changed while it was read; convert when its training has ended"
             )
-        kept = folder / TRAINING_PICTURES
-        pair = cls(
-            segmenter,
-            classifier,
-            operation,
-            digests,
-            frozenset(kept.read_text().split()) if kept.is_file() else frozenset(),
-        )
+        pair = cls(segmenter, classifier, operation, digests, known_pictures(folder))
         _check(folder, pair)
         return pair
 

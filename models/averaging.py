@@ -14,6 +14,7 @@ import click
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.options import FOLDER
 
+from .lineage import read_lineage, together
 from .networks import load_keras, load_network, made_by, save_network
 
 
@@ -35,6 +36,7 @@ def average(runs: tuple[Path, ...], output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     for name in ("segmenter", "classifier"):
         mean = averaged([load_network(run, name) for run in runs])
+        together(read_lineage(run, name) for run in runs).save(output, name)
         save_network(mean, output, name, before=[made_by(run, name) for run in runs])
 
 

@@ -83,11 +83,11 @@ class PictureCache:
         return letterboxed(self.working_picture(index), p)
 
     def fingerprints(self) -> list[str]:
-        """`picture_fingerprint` of every picture, sorted."""
-        return sorted(
+        """`picture_fingerprint` of every picture, in order."""
+        return [
             picture_fingerprint(np.asarray(self.working[index, :rows, :columns]))
             for index, (rows, columns) in enumerate(self.size)
-        )
+        ]
 
     def letterbox(self, index: int) -> Letterbox:
         """Between the working picture and the segmenter's square."""

@@ -174,14 +174,25 @@ def picture_fingerprint(grey: NDArray[np.uint8]) -> str:
 
 
 def training_pictures(fingerprints: Iterable[str]) -> bytes:
-    """The content of `TRAINING_PICTURES`."""
-    return "".join(f"{one[:_KEPT_DIGITS]}\n" for one in fingerprints).encode()
+    """The content of `TRAINING_PICTURES`: each picture once, sorted."""
+    return "".join(f"{one}\n" for one in sorted(shortened(fingerprints))).encode()
+
+
+def known_pictures(folder: Path) -> frozenset[str]:
+    """What `TRAINING_PICTURES` says in the folder of a pair; nothing where it is not."""
+    file = folder / TRAINING_PICTURES
+    return shortened(file.read_text("utf-8").split()) if file.is_file() else frozenset()
 
 
 def trained_on(fingerprints: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Those of the fingerprints that are among the `known` ones: lines of `TRAINING_PICTURES`, cut short or whole."""
-    kept = {one[:_KEPT_DIGITS] for one in known}
+    """Those of the fingerprints that are among the `known` ones, cut short or whole."""
+    kept = shortened(known)
     return [one for one in fingerprints if one[:_KEPT_DIGITS] in kept]
+
+
+def shortened(fingerprints: Iterable[str]) -> frozenset[str]:
+    """As `TRAINING_PICTURES` keeps them."""
+    return frozenset(one[:_KEPT_DIGITS] for one in fingerprints)
 
 
 def listed(values: Iterable[int] | Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ from .averaging import average
 from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .classifier import EVIDENCE, build_classifier, with_evidence
-from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join, listed, training_pictures
+from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join, listed, shortened, training_pictures
 from .duplicates import check_apart
 from .fit_operation import fit_operation
 from .fitting import Loss, Schedule, Task, fit
 from .kernels import convolve_in_bfloat16
 from .layouts import open_samples
+from .lineage import lineage_of_weights, read_lineage, together
 from .losses import classification_loss, evidence_loss, family_loss, segmentation_loss
 from .networks import PREPROCESSING, joined, load_keras, load_network, made_by, save_network, typed
 from .progress import progress_bar, say
@@ -178,6 +179,7 @@ def segmenter(
     if stop_after is None or stop_after >= len(sides):
         final = build_segmenter(p.segmenter_side_px)
         _copy_weights(trained, final, leave=(FAMILY,))
+        lineage_of_weights(weights).learned_from(samples, cache).save(run, "segmenter")
         save_network(final, run, "segmenter")
 
 
@@ -242,6 +244,7 @@ def classifier(
     if stop_after is None or stop_after >= len(sides):
         final = build_classifier(p.classifier_side_px)
         _copy_weights(trained, final, leave=(*EVIDENCE, FAMILY))
+        lineage_of_weights(weights).learned_from(samples, cache).save(run, "classifier")
         save_network(final, run, "classifier")
 
 
@@ -255,7 +258,7 @@ def classifier(
     "earlier_seeds",
     type=click.IntRange(min=0),
     multiple=True,
-    help="Seed of phantoms that the weights it began from were trained on, if others than DATA; may be repeated.",
+    help="Seed of phantoms that the weights it began from were trained on, if nothing says so; may be repeated.",
 )
 @click.option(
     "--held-out",
@@ -277,23 +280,36 @@ def operation(
     p = PREPROCESSING.model_copy(update={"segmenter_turned": turned})
     pair = [load_network(run, name) for name in ("segmenter", "classifier")]
     samples, cache = _open(data, run, p, others, earlier_seeds)
+    lineage = together(read_lineage(run, name) for name in ("segmenter", "classifier"))
+    fingerprints = np.array(cache.fingerprints())
+    lineage.check_unknown(fingerprints[cache.validation])
+    pictures = shortened(fingerprints)
     commands = [made_by(run, name) for name in ("segmenter", "classifier")]
-    earlier = tuple(sorted({*earlier_seeds} - {*samples.phantom_seeds}))
-    named = f" Began from weights trained on simulated radiographs of seed {listed(earlier)}." if earlier else ""
+    earlier = tuple(sorted({*earlier_seeds, *lineage.phantom_seeds} - {*samples.phantom_seeds}))
     training = Training(
-        data=samples.description + named,
+        data=samples.description + _beginning(len(lineage.pictures - pictures), earlier),
         phantom_seeds=(*samples.phantom_seeds, *earlier),
         command=joined([*commands, typed()]),
     )
     fitted = fit_operation(pair[0], pair[1], cache, p, training)
     fitted.save(run)
-    write_whole(run / TRAINING_PICTURES, training_pictures(cache.fingerprints()))
+    write_whole(run / TRAINING_PICTURES, training_pictures(pictures | lineage.pictures))
     decision = fitted.decision.model_dump()
     fusion = {f"fusion, {name}": value for name, value in decision.pop("fusion").items()}
     for name, value in (decision | fusion).items():
         say(f"{name:26} {value:.4g}")
     for name, value in fitted.report.items():
         say(f"validation {name:24} {value:.3f}")
+
+
+def _beginning(pictures: int, seeds: Sequence[int]) -> str:
+    """What the weights know beside the data at hand, in sentences."""
+    return "".join(
+        (
+            f" Began from weights trained on simulated radiographs of seed {listed(seeds)}." if seeds else "",
+            f" {pictures} more pictures are known to have been trained or tuned on." if pictures else "",
+        )
+    )
 
 
 def naming(cache: PictureCache) -> dict[str, Loss]:

@@ -20,10 +20,11 @@ from bonedge.edge.options import FOLDER, PLACE
 from bonedge.edge.page import check_pages_can_be_made
 from bonedge.edge.records import CLASSES
 from bonedge.models.cache import PictureCache, open_cache
-from bonedge.models.datasets import TRAINING_PICTURES, SampleSet, trained_on
+from bonedge.models.datasets import SampleSet, trained_on
 from bonedge.models.duplicates import check_sets_apart
 from bonedge.models.kernels import convolve_in_bfloat16
 from bonedge.models.layouts import Part, open_samples
+from bonedge.models.lineage import lineage_of_weights
 from bonedge.models.networks import PREPROCESSING, load_for, load_keras, typed
 from bonedge.models.progress import progress_bar, say
 from bonedge.models.regions import open_regions
@@ -168,11 +169,7 @@ def _examples(data: SampleSet, folder: Path, store: Store, segmenter: Path, unet
 
 def _unseen(segmenter: Path, cache: PictureCache) -> None:
     """The U-Net must not have been trained on the test pictures; what it was trained on stands beside it."""
-    try:
-        known = (segmenter.parent / TRAINING_PICTURES).read_text("utf-8").split()
-    except OSError:
-        return
-    if trained_on(cache.fingerprints(), known):
+    if trained_on(cache.fingerprints(), lineage_of_weights(segmenter).pictures):
         raise InvalidConfiguration(f"--segmenter {segmenter} was trained on pictures of --test; give others")
 
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from bonedge.edge.errors import InvalidConfiguration
+from bonedge.models.lineage import Lineage, read_lineage
 from bonedge.models.train import command
 
 pytestmark = [
@@ -34,6 +35,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             network.save(folder / f"{name}.keras")
             commands = f"bonedge train {name} --beginning; bonedge train {name} --seed {seed}\n"
             (folder / f"{name}.command.txt").write_text(commands)
+            Lineage(phantom_seeds={9, seed}, learned={"both", f"of {seed}"}, seen={"of 0"}).save(folder, name)
     return folders
 
 
@@ -56,6 +58,8 @@ def test_the_mean_of_both_networks_is_written(runs: list[Path], tmp_path: Path) 
         assert any(not np.allclose(a, c, atol=1e-3) for a, c in zip(first, mean, strict=True))
         said = (tmp_path / "mean" / f"{name}.command.txt").read_text()
         both = f"bonedge train {name} --seed 0; bonedge train {name} --seed 1; "
+        lineage = read_lineage(tmp_path / "mean", name)
+        assert lineage == Lineage(phantom_seeds={0, 1, 9}, learned={"both", "of 0", "of 1"})
         assert said.startswith(f"bonedge train {name} --beginning; {both}"), "what they share is said once"
 
 

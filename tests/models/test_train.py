@@ -13,12 +13,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from bonedge.convert.trained import TrainedPair
 from bonedge.edge.errors import InvalidConfiguration
+from bonedge.models.lineage import read_lineage
 from bonedge.models.train import command
 
 PACE = ("seconds", "pictures_per_second", "workers_busy")
@@ -64,8 +66,15 @@ def data(write_set: Callable[..., Path], tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def unseen(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As many pictures of another seed."""
-    folder = shutil.copytree(data, tmp_path_factory.mktemp("unseen") / "data")
-    index = folder / "index.jsonl"
+    folder = of_seed_78(data, tmp_path_factory.mktemp("unseen") / "data")
+    for picture in folder.rglob("*.png"):
+        cv2.imwrite(str(picture), cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)[:, ::-1])
+    return folder
+
+
+def of_seed_78(data: Path, folder: Path) -> Path:
+    """A copy that claims to be of another seed."""
+    index = shutil.copytree(data, folder) / "index.jsonl"
     rows = [json.loads(line) | {"seed": 78} for line in index.read_text().splitlines()]
     index.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
@@ -148,6 +157,9 @@ def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path
     assert "Began from weights trained on simulated radiographs of seed 75, 76." in pair.operation.training.data
     assert "To fit the operating point only: 15 simulated radiographs" in pair.operation.training.data
     assert "no real patients" in pair.operation.training.data
+    learned, all_pictures = read_lineage(run, "segmenter").learned, pair.pictures
+    assert (len(learned), len(all_pictures)) == (12, 30), "conversion must know those that were held out, too"
+    assert learned < all_pictures
     for part in ("train segmenter --data", "train classifier --data", "train operation --data"):
         assert f"bonedge {part}" in pair.operation.training.command
     assert len(pair.operation.abstention.feature_mean) == 192
@@ -157,6 +169,26 @@ def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path
     assert set(log(run)[0]) == {"epoch", "side", "loss", "lesion_dice", "bone_dice", "false_alarms", *PACE}
     assert all(0 < row["workers_busy"] <= 1 for row in log(run)), "who reads it should learn whether training starves"
     assert not list(run.glob(".*")), "nothing temporary is left"
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_what_is_trained_on_remembers_what_it_began_with(run: Path, data: Path, unseen: Path, tmp_path: Path) -> None:
+    """If it failed, one could train on from an earlier pair and prove the new one on what that knows by heart."""
+    began = ("--weights", run / "segmenter.keras", "--stage", "320:1", "--batch", "6")
+    finish(start("segmenter", "--data", unseen, "--output", tmp_path, *began))
+    lineage, before = read_lineage(tmp_path, "segmenter"), read_lineage(run, "segmenter")
+    assert (len(lineage.learned), len(lineage.seen), lineage.phantom_seeds) == (24, 6, {77, 78})
+    assert before.learned < lineage.learned
+
+    for name in ("classifier.keras", "classifier.command.txt", "classifier.lineage.json"):
+        shutil.copy(run / name, tmp_path)
+    finish(start("operation", "--data", unseen, "--run", tmp_path))
+    pair = TrainedPair.open(tmp_path)
+    assert pair.pictures == lineage.pictures
+    assert pair.operation.training.phantom_seeds == (78, 77)
+    told = "Began from weights trained on simulated radiographs of seed 77. 15 more pictures are known to have been"
+    assert told in pair.operation.training.data
 
 
 @pytest.fixture
@@ -211,10 +243,15 @@ def test_a_folder_given_twice_is_refused(train: Callable[..., Any], data: Path) 
 def test_pictures_that_were_trained_on_are_not_held_out(run: Path, data: Path, tmp_path: Path) -> None:
     """If it failed, the operating point would be fitted to what the networks know by heart."""
     copied = shutil.copytree(data, tmp_path / "copied")
-    process = start("operation", "--data", data, "--run", run, "--held-out", copied)
-    _, told = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 2
-    assert "phantoms of seed 77 were trained on" in told
+    disguised = of_seed_78(data, tmp_path / "disguised")
+    for held_out, said in (
+        (copied, "phantoms of seed 77 were trained on"),
+        (disguised, "was trained on 12 of the 18 pictures that are held out"),
+    ):
+        process = start("operation", "--data", data, "--run", run, "--held-out", held_out)
+        _, told = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 2
+        assert said in told
 
 
 @pytest.mark.full
