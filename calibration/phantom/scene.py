@@ -90,20 +90,25 @@ def limb_scene(
         wanted = finding
         for _ in range(_PATIENTS):
             patient = _draw_patient(rng, label, regime, region, wanted)
-            scene, seen = _radiograph(rng, patient, label, regime, size)
-            if seen >= LEAST_CONSPICUITY[regime]:
-                return scene
-            # Another patient with the same kind of lesion: the families stay in proportion.
-            wanted = patient.lesion.family.name if patient.lesion else finding
+            taken = _radiograph(rng, patient, label, regime, size)
+            if taken is not None and taken[1] >= LEAST_CONSPICUITY[regime]:
+                return taken[0]
+            # Another patient with the same finding: they stay in proportion.
+            wanted = patient.lesion.family.name if patient.lesion else patient.confusable
     raise DoesNotOccur(f"{finding} does not show well enough in {region or 'any region'}")
 
 
 def _radiograph(
     rng: np.random.Generator, patient: Patient, label: Label, regime: Regime, size: int
-) -> tuple[Scene, float]:
-    """A patient's scene, and how conspicuous the lesion is in it (infinite when there is none)."""
+) -> tuple[Scene, float] | None:
+    """A patient's scene, and how conspicuous the lesion is in it (infinite when there is none).
+
+    None when the place of the finding is not in the field: a thumb seldom is where the blades are close.
+    """
     spacing = patient.limb.length_mm / size
     frame = _rays(rng, patient.limb, size, spacing)
+    if not _in_field(patient, patient.host.frame(frame), spacing):
+        return None
     soft, fat = _soft_tissue(rng, patient.limb, frame, spacing)
     mineral = np.zeros_like(soft)
     bones = np.zeros(soft.shape, np.bool_)
@@ -198,6 +203,14 @@ def _places(
     return found
 
 
+def _middle(bone: Bone, z: Field, view: float) -> Field:
+    """Of the shaft at `z`, mm across the rays; 0 of a bone that has none."""
+    if bone.shaft is None:
+        return np.zeros_like(z)
+    middle = bone.shaft.centre_ml(z) * np.float32(np.cos(view)) + bone.shaft.centre_ap(z) * np.float32(np.sin(view))
+    return np.asarray(middle, np.float32)
+
+
 def _half_width(bone: Bone, z: float) -> float:
     assert bone.shaft is not None
     return float(bone.shaft.half_ml(np.array([z], np.float32))[0])
@@ -221,6 +234,15 @@ def _rays(rng: np.random.Generator, limb: Limb, size: int, spacing: float) -> Fr
     x, z = np.meshgrid(across, along)
     frame = Frame(x, z, view)
     return frame.moved(shift_mm=float(rng.normal(0, 0.05) * columns * spacing), tilt=tilt, pivot_mm=limb.centre_mm)
+
+
+def _in_field(patient: Patient, frame: Frame, spacing: float) -> bool:
+    """Whether the field shows the whole width of the host where the finding is; `frame`: rays in the host's frame."""
+    middle = _middle(patient.host, np.array([patient.at_mm], np.float32), frame.view)
+    away = np.hypot(frame.x - middle, frame.z - np.float32(patient.at_mm))
+    nearest = np.unravel_index(np.argmin(away), away.shape)
+    from_side = min(min(place, length - 1 - place) for place, length in zip(nearest, away.shape, strict=True))
+    return bool(away[nearest] <= spacing and from_side * spacing >= _half_width(patient.host, patient.at_mm))
 
 
 def _soft_tissue(rng: np.random.Generator, limb: Limb, frame: Frame, spacing: float) -> tuple[Field, Field]:
@@ -256,10 +278,7 @@ def _shadow(
     cortex = bone.cortex_mm(frame.z)
     inner = [solid.chord(frame, -cortex) for solid in bone.solids]
     fraction = bone.cancellous(frame.z) * (1 + np.float32(0.2) * trabeculae(rng, frame.z.shape, spacing))
-    middle = bone.shaft.centre_ml(frame.z) * np.float32(np.cos(frame.view)) if bone.shaft else np.float32(0)
-    if bone.shaft:
-        middle = middle + bone.shaft.centre_ap(frame.z) * np.float32(np.sin(frame.view))
-    across = np.asarray(frame.x - middle, np.float32)
+    across = np.asarray(frame.x - _middle(bone, frame.z, frame.view), np.float32)
     missing = np.zeros_like(fraction)
     for plate in bone.plates:
         gap, rim = confusables.plate_gap(rng, across, frame.z, plate, limb.age)

@@ -97,6 +97,14 @@ def test_a_family_that_cannot_be_seen_so_well_gives_way_to_another() -> None:
     assert phantom.lesion_mask.any()
 
 
+@pytest.mark.parametrize("index", [2, 299, 1476])
+def test_a_lesion_of_the_thumb_is_in_the_field(index: int) -> None:
+    """Pictures with a few pixels of a lesion at their side would be called tumours; these were."""
+    lesion = generate(35, index, region=Region.HAND).lesion_mask
+    assert lesion.sum() > 500
+    assert not any(side.any() for side in (lesion[0], lesion[-1], lesion[:, 0], lesion[:, -1]))
+
+
 def test_the_regions_of_the_released_models_come_unasked() -> None:
     """Figures would be measured on parts of the body that the models have never seen."""
     rng = np.random.default_rng(1)
