@@ -19,7 +19,7 @@ from bonedge.edge.files import write_whole
 from bonedge.edge.manifest import Training
 
 from .cache import PictureCache
-from .datasets import SampleSet, known_pictures, shortened, trained_on
+from .datasets import REAL, SampleSet, known_pictures, shortened, trained_on
 
 
 class Lineage(BaseModel):
@@ -33,6 +33,8 @@ class Lineage(BaseModel):
     """Pictures that its weights were fitted to."""
     seen: frozenset[str] = frozenset()
     """Others that something was chosen by, or of which it is not known what they were for."""
+    real: bool = False
+    """Whether real radiographs are among them."""
 
     @property
     def pictures(self) -> frozenset[str]:
@@ -42,7 +44,9 @@ class Lineage(BaseModel):
         """This, and the pictures of one more training."""
         fingerprints = np.array(cache.fingerprints())
         training, validation = (shortened(fingerprints[cache.validation == side]) for side in (False, True))
-        return together([self, Lineage(phantom_seeds=data.phantom_seeds, learned=training, seen=validation)])
+        real = REAL in data.description
+        own = Lineage(phantom_seeds=data.phantom_seeds, learned=training, seen=validation, real=real)
+        return together([self, own])
 
     def check_unknown(self, held_out: Collection[str]) -> None:
         """Refuse to choose anything by pictures that were learned by heart.
@@ -63,8 +67,14 @@ class Lineage(BaseModel):
 
     def save(self, run: Path, name: str) -> None:
         """Write RUN/NAME.lineage.json."""
-        document = {field: sorted(values) for field, values in self}
+        document = {field: value if isinstance(value, bool) else sorted(value) for field, value in self}
         write_whole(_file(run, name), (json.dumps(document, indent=0) + "\n").encode())
+
+
+class _Fitted(BaseModel):
+    """Of operation.json, what is said of the training."""
+
+    training: Training
 
 
 def read_lineage(run: Path, name: str) -> Lineage:
@@ -77,7 +87,8 @@ def read_lineage(run: Path, name: str) -> Lineage:
     try:
         return Lineage.model_validate_json(file.read_bytes())
     except FileNotFoundError:
-        return Lineage(phantom_seeds=_tuned_on(run / "operation.json"), seen=known_pictures(run))
+        told = _told(run / "operation.json")
+        return Lineage(phantom_seeds=told.phantom_seeds, seen=known_pictures(run), real=REAL in told.data)
     except (OSError, ValidationError) as error:
         raise InvalidConfiguration(
             f"{file}: cannot be read ({type(error).__name__}); `bonedge train {name}` writes there what it learned "
@@ -98,17 +109,15 @@ def together(lineages: Iterable[Lineage]) -> Lineage:
         phantom_seeds=frozenset[int]().union(*(one.phantom_seeds for one in each)),
         learned=learned,
         seen=frozenset[str]().union(*(one.seen for one in each)) - learned,
+        real=any(one.real for one in each),
     )
 
 
-def _tuned_on(operation: Path) -> tuple[int, ...]:
-    class Fitted(BaseModel):
-        training: Training
-
+def _told(operation: Path) -> Training:
     try:
-        return Fitted.model_validate_json(operation.read_bytes()).training.phantom_seeds
+        return _Fitted.model_validate_json(operation.read_bytes()).training
     except (OSError, ValidationError):
-        return ()
+        return Training(data="")
 
 
 def _file(run: Path, name: str) -> Path:

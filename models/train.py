@@ -28,7 +28,7 @@ from .averaging import average
 from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .classifier import EVIDENCE, build_classifier, with_evidence
-from .datasets import TRAINING_PICTURES, SampleSet, all_held_out, join, listed, shortened, training_pictures
+from .datasets import REAL, TRAINING_PICTURES, SampleSet, all_held_out, join, listed, shortened, training_pictures
 from .duplicates import check_apart
 from .fit_operation import fit_operation
 from .fitting import Loss, Schedule, Task, fit
@@ -287,7 +287,7 @@ def operation(
     commands = [made_by(run, name) for name in ("segmenter", "classifier")]
     earlier = tuple(sorted({*earlier_seeds, *lineage.phantom_seeds} - {*samples.phantom_seeds}))
     training = Training(
-        data=samples.description + _beginning(len(lineage.pictures - pictures), earlier),
+        data=samples.description + _beginning(len(lineage.pictures - pictures), earlier, lineage.real),
         phantom_seeds=(*samples.phantom_seeds, *earlier),
         command=joined([*commands, typed()]),
     )
@@ -302,12 +302,13 @@ def operation(
         say(f"validation {name:24} {value:.3f}")
 
 
-def _beginning(pictures: int, seeds: Sequence[int]) -> str:
+def _beginning(pictures: int, seeds: Sequence[int], real: bool) -> str:
     """What the weights know beside the data at hand, in sentences."""
+    among = f", {REAL} among them," if real else ""
     return "".join(
         (
             f" Began from weights trained on simulated radiographs of seed {listed(seeds)}." if seeds else "",
-            f" {pictures} more pictures are known to have been trained or tuned on." if pictures else "",
+            f" {pictures} more pictures{among} are known to have been trained or tuned on." if pictures else "",
         )
     )
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bonedge.edge.errors import InvalidConfiguration
-from bonedge.models.datasets import TRAINING_PICTURES, training_pictures
+from bonedge.models.datasets import REAL, TRAINING_PICTURES, training_pictures
 from bonedge.models.lineage import Lineage, lineage_of_weights, read_lineage, together
+from bonedge.models.train import _beginning
 
 NAMES = [f"{place:064x}"[::-1] for place in range(6)]
 SHORT = [name[:32] for name in NAMES]
@@ -20,12 +21,13 @@ LINEAGES = st.builds(
     phantom_seeds=st.frozensets(st.integers(0, 9)),
     learned=st.frozensets(st.sampled_from(SHORT)),
     seen=st.frozensets(st.sampled_from(SHORT)),
+    real=st.booleans(),
 )
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     """If it failed, a network would forget its pictures with the process that trained it."""
-    lineage = Lineage(phantom_seeds={7, 3}, learned={SHORT[0]}, seen={SHORT[1]})
+    lineage = Lineage(phantom_seeds={7, 3}, learned={SHORT[0]}, seen={SHORT[1]}, real=True)
     lineage.save(tmp_path, "segmenter")
     assert read_lineage(tmp_path, "segmenter") == lineage
     assert lineage_of_weights(tmp_path / "segmenter.keras") == lineage
@@ -34,13 +36,14 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert (tmp_path / "segmenter.lineage.json").read_bytes() == first
 
 
-def test_a_pair_that_says_less_is_believed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("data", "real"), [("phantoms", False), ("40 real radiographs (COCO)", True)])
+def test_a_pair_that_says_less_is_believed(tmp_path: Path, data: str, real: bool) -> None:
     """If it failed, who trains on from the released pair would lose what that was trained on."""
     (tmp_path / TRAINING_PICTURES).write_bytes(training_pictures(NAMES[:3]))
-    training = {"data": "phantoms", "phantom_seeds": [4, 5]}
+    training = {"data": data, "phantom_seeds": [4, 5]}
     (tmp_path / "operation.json").write_text(json.dumps({"decision": {}, "training": training}))
     lineage = lineage_of_weights(tmp_path / "classifier.keras")
-    assert lineage == Lineage(phantom_seeds={4, 5}, seen=SHORT[:3])
+    assert lineage == Lineage(phantom_seeds={4, 5}, seen=SHORT[:3], real=real)
     lineage.check_unknown(NAMES)  # some of those were only held out, and may be again
 
 
@@ -68,6 +71,13 @@ def test_pictures_known_by_heart_are_refused() -> None:
         lineage.check_unknown(NAMES[1:4])
 
 
+def test_real_radiographs_are_not_forgotten() -> None:
+    """If it failed, the card of a pair that began with patients' radiographs would say that there are none in it."""
+    assert REAL in _beginning(3, (), real=True)
+    assert REAL not in _beginning(3, (5, 2), real=False)
+    assert _beginning(0, (), real=False) == ""
+
+
 @given(st.lists(LINEAGES, max_size=4))
 def test_together_nothing_is_lost_and_nothing_is_twice(lineages: list[Lineage]) -> None:
     """If it failed, the mean of two networks would know less than they do."""
@@ -76,6 +86,7 @@ def test_together_nothing_is_lost_and_nothing_is_twice(lineages: list[Lineage]) 
         assert one.pictures <= whole.pictures
         assert one.learned <= whole.learned
         assert one.phantom_seeds <= whole.phantom_seeds
+        assert whole.real or not one.real
     assert not whole.learned & whole.seen
     assert whole.pictures <= frozenset(SHORT)
     assert together([whole]) == whole
