@@ -103,7 +103,7 @@ def _radiograph(
 ) -> tuple[Scene, float] | None:
     """A patient's scene, and how conspicuous the lesion is in it (infinite when there is none).
 
-    None when the place of the finding is not in the field: a thumb seldom is where the blades are close.
+    None when the place of the finding is not in the field: a thumb lies beside a narrow one.
     """
     spacing = patient.limb.length_mm / size
     frame = _rays(rng, patient.limb, size, spacing)
