@@ -136,10 +136,15 @@ class Tube:
     centre_ap: Profile
     cap_mm: float = 6.0
 
+    def middle(self, z: Field, view: float) -> Field:
+        """Of its shadow at `z`, mm across the picture."""
+        middle = self.centre_ml(z) * np.float32(np.cos(view)) + self.centre_ap(z) * np.float32(np.sin(view))
+        return np.asarray(middle, np.float32)
+
     def extent(self, view: float) -> Extent:
         """See `Solid`."""
         z = np.linspace(self.start, self.stop, 129, dtype=np.float32)
-        middle = self.centre_ml(z) * np.float32(np.cos(view)) + self.centre_ap(z) * np.float32(np.sin(view))
+        middle = self.middle(z, view)
         half = np.hypot(self.half_ml(z) * np.float32(np.cos(view)), self.half_ap(z) * np.float32(np.sin(view)))
         between = 1.0
         return Extent(

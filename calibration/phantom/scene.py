@@ -203,14 +203,6 @@ def _places(
     return found
 
 
-def _middle(bone: Bone, z: Field, view: float) -> Field:
-    """Of the shaft at `z`, mm across the rays; 0 of a bone that has none."""
-    if bone.shaft is None:
-        return np.zeros_like(z)
-    middle = bone.shaft.centre_ml(z) * np.float32(np.cos(view)) + bone.shaft.centre_ap(z) * np.float32(np.sin(view))
-    return np.asarray(middle, np.float32)
-
-
 def _half_width(bone: Bone, z: float) -> float:
     assert bone.shaft is not None
     return float(bone.shaft.half_ml(np.array([z], np.float32))[0])
@@ -238,7 +230,8 @@ def _rays(rng: np.random.Generator, limb: Limb, size: int, spacing: float) -> Fr
 
 def _in_field(patient: Patient, frame: Frame, spacing: float) -> bool:
     """Whether the field shows the whole width of the host where the finding is; `frame`: rays in the host's frame."""
-    middle = _middle(patient.host, np.array([patient.at_mm], np.float32), frame.view)
+    assert patient.host.shaft is not None
+    middle = patient.host.shaft.middle(np.array([patient.at_mm], np.float32), frame.view)
     away = np.hypot(frame.x - middle, frame.z - np.float32(patient.at_mm))
     nearest = np.unravel_index(np.argmin(away), away.shape)
     from_side = min(min(place, length - 1 - place) for place, length in zip(nearest, away.shape, strict=True))
@@ -278,7 +271,8 @@ def _shadow(
     cortex = bone.cortex_mm(frame.z)
     inner = [solid.chord(frame, -cortex) for solid in bone.solids]
     fraction = bone.cancellous(frame.z) * (1 + np.float32(0.2) * trabeculae(rng, frame.z.shape, spacing))
-    across = np.asarray(frame.x - _middle(bone, frame.z, frame.view), np.float32)
+    middle = bone.shaft.middle(frame.z, frame.view) if bone.shaft else np.float32(0)
+    across = np.asarray(frame.x - middle, np.float32)
     missing = np.zeros_like(fraction)
     for plate in bone.plates:
         gap, rim = confusables.plate_gap(rng, across, frame.z, plate, limb.age)
