@@ -75,12 +75,15 @@ def segment_all(
         return np.asarray(answer["maps"], np.float32), np.asarray(answer["features"], np.float32)
 
     look = look_twice(segment) if p.segmenter_turned else segment
-    answers = []
+    # Filled in place: put together from parts, the maps would for a moment take twice the memory.
+    maps = np.empty((len(indices), p.segmenter_side_px, p.segmenter_side_px, 2), np.float32)
+    features = []
     for start in range(0, len(indices), 32):
         grey = cache.picture[indices[start : start + 32]].astype(np.float32) / np.float32(255)
-        answers.append(look(((grey - np.float32(p.mean)) / np.float32(p.std))[:, :, :, None]))
-    maps, features = zip(*answers, strict=True)
-    return np.concatenate(maps), np.concatenate(features)
+        pixels = ((grey - np.float32(p.mean)) / np.float32(p.std))[:, :, :, None]
+        maps[start : start + 32], of_these = look(pixels)
+        features.append(of_these)
+    return maps, np.concatenate(features)
 
 
 def open_regions(
