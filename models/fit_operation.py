@@ -137,7 +137,7 @@ def fit_operation(
 
 
 def _features(segmenter: Any, cache: PictureCache, indices: NDArray[np.int64], p: Preprocessing) -> Pixels:
-    """float32 "k channels", without keeping the maps: of 10,000 pictures they take 8 GB."""
+    """float32 "k channels", without keeping the maps: of 10,000 pictures they take 16 GB."""
     parts = np.array_split(indices, max(1, len(indices) // _AT_ONCE))
     return np.concatenate([segment_all(segmenter.predict_on_batch, cache, part, p)[1] for part in parts])
 

@@ -18,7 +18,7 @@ from .progress import say
 from .quiet import muffled
 
 PREPROCESSING = Preprocessing(
-    segmenter_side_px=320, classifier_channels="grey, lesion, bone", crop_minimum_fraction=0.2, crop_grid=16
+    segmenter_side_px=448, classifier_channels="grey, lesion, bone", crop_minimum_fraction=0.2, crop_grid=16
 )
 """Of the pair that is trained. A lesion of 0.15 of the long side fills half the width of a crop of three tenths."""
 

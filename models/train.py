@@ -115,7 +115,7 @@ class _Stage(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
     "stages",
     type=_Stage(),
     multiple=True,
-    default=("128:16", "192:10", "320:8"),
+    default=("128:16", "192:10", "320:5", "448:4"),
     help="Pixels and epochs; the last stage must have the size that is used at run time.",
 )
 @click.option("--learning-rate", type=Number(min=0, min_open=True), default=2e-3)

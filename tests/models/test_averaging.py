@@ -31,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
     for seed, folder in enumerate(folders):
         keras.utils.set_random_seed(seed)
-        for name, network in (("segmenter", build_segmenter(320)), ("classifier", build_classifier(299))):
+        for name, network in (("segmenter", build_segmenter(448)), ("classifier", build_classifier(299))):
             network.save(folder / f"{name}.keras")
             commands = f"bonedge train {name} --beginning; bonedge train {name} --seed {seed}\n"
             (folder / f"{name}.command.txt").write_text(commands)

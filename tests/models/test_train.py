@@ -24,7 +24,7 @@ from bonedge.models.lineage import read_lineage
 from bonedge.models.train import command
 
 PACE = ("seconds", "pictures_per_second", "workers_busy")
-STAGES = ("--stage", "320:3", "--batch", "6", "--seed", "3")
+STAGES = ("--stage", "448:3", "--batch", "6", "--seed", "3")
 PATIENCE_SECONDS = 400
 
 
@@ -175,7 +175,7 @@ def test_three_commands_leave_a_pair_that_can_be_converted(run: Path, data: Path
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_what_is_trained_on_remembers_what_it_began_with(run: Path, data: Path, unseen: Path, tmp_path: Path) -> None:
     """If it failed, one could train on from an earlier pair and prove the new one on what that knows by heart."""
-    began = ("--weights", run / "segmenter.keras", "--stage", "320:1", "--batch", "6")
+    began = ("--weights", run / "segmenter.keras", "--stage", "448:1", "--batch", "6")
     finish(start("segmenter", "--data", unseen, "--output", tmp_path, *began))
     lineage, before = read_lineage(tmp_path, "segmenter"), read_lineage(run, "segmenter")
     assert (len(lineage.learned), len(lineage.seen), lineage.phantom_seeds) == (24, 6, {77, 78})
@@ -207,8 +207,8 @@ def train(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 @pytest.mark.parametrize(
     ("name", "stages", "said"),
     [
-        ("segmenter", ("64:1",), "the last one must have 320 pixels, not 64"),
-        ("segmenter", ("100:1", "320:1"), "a multiple of 32, not 100"),
+        ("segmenter", ("64:1",), "the last one must have 448 pixels, not 64"),
+        ("segmenter", ("100:1", "448:1"), "a multiple of 32, not 100"),
         ("classifier", ("256:1",), "the last one must have 299 pixels, not 256"),
     ],
 )
@@ -234,7 +234,7 @@ def test_a_stage_is_explained(train: Callable[..., Any], stage: str) -> None:
 @pytest.mark.full
 def test_a_folder_given_twice_is_refused(train: Callable[..., Any], data: Path) -> None:
     """If it failed, its pictures would count double beside those of another folder, and nobody would know."""
-    done = train("segmenter", "--data", data / ".." / data.name, "--stage", "320:1")
+    done = train("segmenter", "--data", data / ".." / data.name, "--stage", "448:1")
     assert isinstance(done.exception, InvalidConfiguration)
     assert "given twice" in str(done.exception)
 

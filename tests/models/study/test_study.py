@@ -46,7 +46,7 @@ def sets(write_set: Callable[..., Path], tmp_path_factory: pytest.TempPathFactor
     index = test / "index.jsonl"
     index.write_text(index.read_text().replace('"seed": 77', '"seed": 78'))
     keras.utils.set_random_seed(1)
-    build_segmenter(320).save(folder / "segmenter.keras")
+    build_segmenter(448).save(folder / "segmenter.keras")
     return {"data": write_set(folder / "data", 30), "test": test, "segmenter": folder / "segmenter.keras"}
 
 
