@@ -23,7 +23,7 @@ from .transfer import transfer_weights
 
 
 def build_classifier(
-    side: int = 299, *, weights: Path | None = None, dropout: float = 0.2, range_penalty: float = 0.0
+    side: int, *, weights: Path | None = None, dropout: float = 0.2, range_penalty: float = 0.0
 ) -> Any:
     """The network as a `keras.Model`, randomly initialised or from a file.
 

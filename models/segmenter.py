@@ -24,7 +24,7 @@ FAMILY = "family"
 """Name of the training head that names the family."""
 
 
-def build_segmenter(side: int = 448, *, weights: Path | None = None, range_penalty: float = 0.0) -> Any:
+def build_segmenter(side: int, *, weights: Path | None = None, range_penalty: float = 0.0) -> Any:
     """The network as a `keras.Model`, randomly initialised or from a file. Its weights do not depend on `side`.
 
     Args:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.models.lineage import Lineage, read_lineage
+from bonedge.models.networks import PREPROCESSING
 from bonedge.models.train import command
 
 pytestmark = [
@@ -31,7 +32,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
     for seed, folder in enumerate(folders):
         keras.utils.set_random_seed(seed)
-        for name, network in (("segmenter", build_segmenter(448)), ("classifier", build_classifier(299))):
+        networks = {
+            "segmenter": build_segmenter(PREPROCESSING.segmenter_side_px),
+            "classifier": build_classifier(PREPROCESSING.classifier_side_px),
+        }
+        for name, network in networks.items():
             network.save(folder / f"{name}.keras")
             commands = f"bonedge train {name} --beginning; bonedge train {name} --seed {seed}\n"
             (folder / f"{name}.command.txt").write_text(commands)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bonedge.models.networks import PREPROCESSING
+
 pytestmark = [
     pytest.mark.full,
     # Keras saves weights through numpy 1's protocol for arrays.
@@ -46,7 +48,7 @@ def sets(write_set: Callable[..., Path], tmp_path_factory: pytest.TempPathFactor
     index = test / "index.jsonl"
     index.write_text(index.read_text().replace('"seed": 77', '"seed": 78'))
     keras.utils.set_random_seed(1)
-    build_segmenter(448).save(folder / "segmenter.keras")
+    build_segmenter(PREPROCESSING.segmenter_side_px).save(folder / "segmenter.keras")
     return {"data": write_set(folder / "data", 30), "test": test, "segmenter": folder / "segmenter.keras"}
 
 
