@@ -45,6 +45,7 @@ STUDY_COUNT ?= 1500
 STUDY_TEST ?= data/study-test
 STUDY_TEST_SEED ?= 20261101
 STUDY_TEST_COUNT ?= 600
+STUDY_REGIONS ?= knee leg ankle forearm shoulder hip hand
 # full needs an accelerator.
 PROTOCOL ?= reduced
 
@@ -156,10 +157,10 @@ study: $(FULL)/.stamp $(STUDY_DATA)/index.jsonl $(STUDY_TEST)/index.jsonl
 	cp $(STUDY)/study.md docs/comparisons/study.md
 
 $(STUDY_DATA)/index.jsonl: | $(FULL)/.stamp
-	$(FULL)/bin/bonedge phantom --count $(STUDY_COUNT) --seed $(STUDY_SEED) --output $(STUDY_DATA)
+	$(FULL)/bin/bonedge phantom --count $(STUDY_COUNT) --seed $(STUDY_SEED) $(STUDY_REGIONS:%=--region %) --output $(STUDY_DATA)
 
 $(STUDY_TEST)/index.jsonl: | $(FULL)/.stamp
-	$(FULL)/bin/bonedge phantom --count $(STUDY_TEST_COUNT) --seed $(STUDY_TEST_SEED) --output $(STUDY_TEST)
+	$(FULL)/bin/bonedge phantom --count $(STUDY_TEST_COUNT) --seed $(STUDY_TEST_SEED) $(STUDY_REGIONS:%=--region %) --output $(STUDY_TEST)
 
 compare-quantizers: $(FULL)/.stamp
 	$(FULL)/bin/python docs/comparisons/quantizers.py --models $(RELEASE) --cache data/comparison
