@@ -191,7 +191,7 @@ def threshold_that_misses(missed: int, scores: Pixels, positive: NDArray[np.bool
 def may_miss(tumours: int) -> int:
     """How many of so many tumours may be missed with Wilson's 95 % interval still above `RECALL`.
 
-    The more there are to judge by, the less is held in reserve: 5 of 300, 55 of 1,800, none of 93.
+    The more there are to judge by, the less is held in reserve: 5 of 300, 55 of 1,800, none of 137.
     """
     return max((m for m in range(tumours) if (wilson(tumours - m, tumours).low or 0) >= RECALL), default=0)
 
