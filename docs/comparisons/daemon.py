@@ -21,6 +21,7 @@ import numpy as np
 import pydicom
 from processes import Watch, instances, proportional_mb, results, wait
 from pydicom.uid import JPEG2000Lossless
+from subject import of_bundle
 
 from bonedge.edge.bundle import Bundle, open_bundle
 from bonedge.edge.choice import infer, network_inputs
@@ -277,7 +278,7 @@ def _preface(given: argparse.Namespace) -> list[str]:
     return [
         "# What `bonedge watch` costs",
         "",
-        f"`{given.bundle}` on {given.engine} with {given.threads} threads, {machine.processor} "
+        f"{of_bundle(given.bundle)} on {given.engine} with {given.threads} threads, {machine.processor} "
         f"({machine.usable_processors} processors); {given.pictures} pictures for each figure, after {_WARM_UP} that "
         "are not counted. Made by `make compare-daemon`.",
         "",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from subject import of_bundle
 
 from bonedge.edge.engines import openvino, tflite, usual_threads
 from bonedge.edge.manifest import Manifest
@@ -163,8 +164,8 @@ def _page(rows: list[str], given: argparse.Namespace, machine: dict[str, Any]) -
         (
             "# Inference alone: `bonedge benchmark` beside the runtimes' own tools",
             "",
-            f"Both networks of `{given.bundle}`, one after the other and as often as the bundle asks for one picture, "
-            f"{given.threads} threads, "
+            f"Both networks of {of_bundle(given.bundle)}, one after the other and as often as the bundle asks "
+            f"for one picture, {given.threads} threads, "
             f"on {machine['processor']} ({machine['usable_processors']} processors); {versions}.",
             f"Medians of {given.rounds} rounds; in each, bonedge and the tool took {_TURNS} turns of {given.seconds} s "
             "with each network, now the one first and now the other. The tools run one network again and again on "

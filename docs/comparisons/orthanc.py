@@ -23,6 +23,7 @@ from typing import Protocol
 import numpy as np
 import pydicom
 from processes import PATIENCE, Watch, instances, kill, proportional_mb, results, tree, wait
+from subject import of_bundle
 
 from bonedge.edge.bundle import open_bundle
 from bonedge.edge.machine import describe_machine
@@ -202,9 +203,10 @@ def _page(
         (
             "# `bonedge watch` beside Orthanc with its Python plugin",
             "",
-            f"The same pipeline, bundle, engine ({given.engine}) and threads ({given.threads}) on {machine.processor} "
-            f"({machine.usable_processors} processors). Pictures of 3000 pixels, 16 bit, uncompressed, one at a time "
-            f"and in turn, {given.pictures} each. Made by `make compare-orthanc`.",
+            f"The same pipeline, bundle {of_bundle(given.bundle)}, engine ({given.engine}) and threads "
+            f"({given.threads}) on {machine.processor} ({machine.usable_processors} processors). Pictures of "
+            f"3000 pixels, 16 bit, uncompressed, one at a time and in turn, {given.pictures} each. "
+            "Made by `make compare-orthanc`.",
             "",
             "- bonedge: from before the file is copied and renamed into the folder to its result, which is durable;",
             "  decoded in an expendable process.",

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from subject import of_pair
 
 from bonedge.convert.candidates import NETWORKS, Candidate, NetworkName
 from bonedge.convert.conversion import Ready, climb, set_up
@@ -68,7 +69,7 @@ def _compare(request: Request, given: argparse.Namespace, steps: Steps) -> None:
         """Written each time: what comes last may take an hour."""
         rows.append(row)
         print(row, flush=True)
-        given.output.write_text(_page(rows, len(ready.validation.cases), given.control_count))
+        given.output.write_text(_page(rows, given, len(ready.validation.cases)))
 
     for engine in request.engines:
         add(_ours(engine, ready, request, steps))
@@ -184,7 +185,7 @@ def _row(tool: str, engine: EngineName, pair: PairJudged, p90: float, minutes: f
     return f"| {tool} | {engine} | {figures} | {p90:.1f} | {minutes:.1f} | {', '.join(broken) or 'all pass'} |"
 
 
-def _page(rows: list[str], cases: int, controlled: int) -> str:
+def _page(rows: list[str], given: argparse.Namespace, cases: int) -> str:
     head = (
         "| tool | engine | malignant sensitivity | median Dice | macro-F1 | flips | p90, ms | minutes | do not pass |"
     )
@@ -192,11 +193,12 @@ def _page(rows: list[str], cases: int, controlled: int) -> str:
         [
             "# bonedge beside the tools' own int8",
             "",
-            f"The released pair, 200 calibration pictures, {cases} validation cases, two threads. Flips are against",
+            f"{of_pair(given.models)};",
+            f"200 calibration pictures, {cases} validation cases, two threads. Flips are against",
             "fp32 Keras; p90 is of all inferences for a picture; the last column names the gates that do not pass.",
             "Minutes are those of making both files; bonedge's are of making, timing and judging all candidates of the",
             "ladder, which none of the tools does.",
-            f"NNCF's accuracy control looked at {min(controlled, cases)} of the cases.",
+            f"NNCF's accuracy control looked at {min(given.control_count, cases)} of the cases.",
             "Made by `make compare-quantizers` (docs/comparisons/quantizers.py).",
             "",
             head,

@@ -14,6 +14,7 @@ from time import process_time
 import numpy as np
 import pydicom
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
+from subject import of_bundle
 
 from bonedge.calibration.phantom.dicom import as_dicom, encoding_rng
 from bonedge.calibration.phantom.generate import generate
@@ -91,8 +92,8 @@ def _page(given: argparse.Namespace, rows: list[str]) -> str:
             "# Large radiographs: decoded whole, and as finely as anything looks at them",
             "",
             f"{given.count} phantoms of {given.size} pixels (seed {given.seed}, a third of each class) as a modality "
-            f"writes them, read twice by `{given.bundle}`. CPU time is that of decoding and windowing. Made by "
-            "`make compare-decoding`.",
+            f"writes them, read twice by {of_bundle(given.bundle)}. CPU time is that of decoding and windowing. "
+            "Made by `make compare-decoding`.",
             "",
             "| stored as | same verdict | probability differs by, median | 99th percentile | Dice of the masks, median "
             "| 5th percentile | whole, CPU ms | reduced, CPU ms |",
