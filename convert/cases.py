@@ -19,12 +19,12 @@ from bonedge.calibration.phantom.command import INDEX, Order, make
 from bonedge.calibration.phantom.generate import GENERATION
 from bonedge.calibration.phantom.records import Regime
 from bonedge.calibration.production import produce
-from bonedge.edge.decode import decode_bytes
-from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
+from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import Prepared, letterboxed, prepare
 from bonedge.edge.records import CLASSES, Label, Mask, Source
-from bonedge.models.datasets import Sample, picture_fingerprint, trained_on
+from bonedge.models.cache import as_bytes
+from bonedge.models.datasets import Sample, picture_fingerprint, read_radiograph, trained_on
 from bonedge.models.duplicates import same_pictures
 from bonedge.models.layouts import Part, layout_of, open_samples
 
@@ -252,12 +252,9 @@ def _stratum(sample: Sample) -> str:
 
 def _load(samples: Sequence[Sample], p: Preprocessing, index: int) -> Case:
     sample = samples[index]
-    try:
-        radiograph = decode_bytes(sample.picture.read_bytes())
-    except (OSError, UnreadableImage) as error:
-        raise InvalidConfiguration(f"{sample.picture}: {error}; remove it from the set") from error
+    radiograph = read_radiograph(sample.picture)
     working = prepare(radiograph, p).working
-    grey = np.asarray(np.rint(working * np.float32(255)), np.uint8)
+    grey = as_bytes(working)
     return Case(
         sample.picture.name,
         _stratum(sample),

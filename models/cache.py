@@ -21,15 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.calibration.production import begin_worker
-from bonedge.edge.decode import decode_bytes
-from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
 from bonedge.edge.files import write_whole
 from bonedge.edge.geometry import Letterbox, resize
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import Prepared, letterboxed, prepare
 from bonedge.edge.records import CLASSES, BoundingBox, Label, Pixels
 
-from .datasets import Sample, SampleSet, picture_fingerprint
+from .datasets import Sample, SampleSet, picture_fingerprint, read_radiograph
 
 OUT_OF_SCOPE = len(CLASSES)
 """The label number of pictures that the models should abstain on."""
@@ -196,22 +194,19 @@ def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> 
     """Prepare `samples` into rows `start`... of the arrays (in a worker process)."""
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in _arrays(1, p)}
     for index, sample in enumerate(samples, start):
-        try:
-            radiograph = decode_bytes(sample.picture.read_bytes())
-        except (OSError, UnreadableImage) as error:
-            raise InvalidConfiguration(f"{sample.picture}: {error}; remove it from the data set") from error
+        radiograph = read_radiograph(sample.picture)
         prepared = prepare(radiograph, p)
         rows, columns = prepared.working.shape
-        arrays["working"][index, :rows, :columns] = _bytes(prepared.working)
+        arrays["working"][index, :rows, :columns] = as_bytes(prepared.working)
         arrays["size"][index] = rows, columns
-        arrays["picture"][index] = _bytes(prepared.letterbox.apply(prepared.working))
+        arrays["picture"][index] = as_bytes(prepared.letterbox.apply(prepared.working))
         shape = radiograph.pixels.shape
         bone = None if sample.bone_mask is None else sample.bone_mask.mask(shape)
         for name, outline in (("lesion", sample.lesion(shape)), ("bone", bone)):
             if outline is None:
                 continue
             mask = resize(outline.astype(np.float32), rows, columns)
-            arrays[name][index] = _bytes(prepared.letterbox.apply(mask))
+            arrays[name][index] = as_bytes(prepared.letterbox.apply(mask))
             left, top, width, height = cv2.boundingRect((mask >= 0.5).astype(np.uint8))
             arrays[f"{name}_box"][index] = left, top, left + width, top + height
     for array in arrays.values():
@@ -219,5 +214,6 @@ def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> 
     return len(samples)
 
 
-def _bytes(unit: Pixels) -> NDArray[np.uint8]:
+def as_bytes(unit: Pixels) -> NDArray[np.uint8]:
+    """Greys or shares 0..1 as the arrays hold them, 0..255."""
     return np.asarray(np.rint(unit * np.float32(255)), np.uint8)

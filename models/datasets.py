@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonedge.calibration.phantom.command import INDEX
-from bonedge.edge.errors import InvalidConfiguration
-from bonedge.edge.records import Label, Mask
+from bonedge.edge.decode import decode_bytes
+from bonedge.edge.errors import InvalidConfiguration, UnreadableImage
+from bonedge.edge.records import Label, Mask, Radiograph
 
 from .outlines import MaskFile, Outline
 
@@ -81,6 +82,8 @@ class SampleSet(Protocol):
     """The data in a sentence, for the model card and the manifest."""
     phantom_seeds: tuple[int, ...]
     """Seeds of simulated pictures among them."""
+    kept_for_test: Sequence[Path]
+    """Pictures that the set has beside them, for the test."""
 
 
 class PhantomSet:
@@ -121,6 +124,7 @@ class PhantomSet:
         if not any(s.validation for s in self.samples) or all(s.validation for s in self.samples):
             raise InvalidConfiguration(f"{file}: {len(self.samples)} pictures are too few; there must be at least 8")
         self.phantom_seeds = tuple(sorted(seeds))
+        self.kept_for_test: Sequence[Path] = ()
         regions = {sample.region for sample in self.samples} - {""}
         families = {sample.family for sample in self.samples if sample.label is not Label.ABSTAIN} - {""}
         of = f" of {listed(regions)}" if regions else ""
@@ -139,6 +143,7 @@ class GatheredSet:
     fingerprint: str
     description: str
     phantom_seeds: tuple[int, ...] = ()
+    kept_for_test: Sequence[Path] = ()
 
 
 def join(sets: Sequence[SampleSet]) -> SampleSet:
@@ -150,6 +155,7 @@ def join(sets: Sequence[SampleSet]) -> SampleSet:
         hashlib.sha256("".join(one.fingerprint for one in sets).encode()).hexdigest(),
         " ".join(one.description for one in sets),
         tuple(sorted({seed for one in sets for seed in one.phantom_seeds})),
+        [picture for one in sets for picture in one.kept_for_test],
     )
 
 
@@ -160,12 +166,25 @@ def all_held_out(whole: SampleSet) -> SampleSet:
         hashlib.sha256(f"held out {whole.fingerprint}".encode()).hexdigest(),
         f"To fit the operating point only: {whole.description}",
         whole.phantom_seeds,
+        whole.kept_for_test,
     )
 
 
 def held_out(index: int) -> bool:
     """Whether the phantom with this index is kept from training."""
     return index % _EVERY == 0
+
+
+def read_radiograph(picture: Path) -> Radiograph:
+    """Decode a picture of a data set.
+
+    Raises:
+        InvalidConfiguration: it cannot be read.
+    """
+    try:
+        return decode_bytes(picture.read_bytes())
+    except (OSError, UnreadableImage) as error:
+        raise InvalidConfiguration(f"{picture}: {error}; remove it from the data set") from error
 
 
 def picture_fingerprint(grey: NDArray[np.uint8]) -> str:

@@ -7,15 +7,20 @@ Functions, 2010) find candidates quickly; two radiographs of the same region may
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bonedge.calibration.production import produce
 from bonedge.edge.errors import InvalidConfiguration
+from bonedge.edge.manifest import Preprocessing
+from bonedge.edge.preprocess import prepare
 
-from .cache import PictureCache
-from .datasets import Sample
+from .cache import PictureCache, as_bytes
+from .datasets import Sample, SampleSet, read_radiograph
 
 _BITS_APART = 10
 """Of 64. JPEG and halving moved up to 4 (400 phantoms), a gamma of 0.6 or 1.6 up to 8 in 95 of 100."""
@@ -34,7 +39,7 @@ def check_apart(samples: Sequence[Sample], cache: PictureCache) -> None:
     training, validation = (np.flatnonzero(cache.validation == side) for side in (False, True))
     _refuse(
         [
-            (samples[training[a]], samples[validation[b]])
+            (samples[training[a]].picture, samples[validation[b]].picture)
             for a, b in same_pictures(cache.picture[training], cache.picture[validation])
         ],
         "for training",
@@ -47,7 +52,27 @@ def check_sets_apart(
 ) -> None:
     """The same for two sets, each samples and their cache."""
     found = same_pictures(training[1].picture, test[1].picture)
-    _refuse([(training[0][a], test[0][b]) for a, b in found], "in --data", "in --test")
+    _refuse([(training[0][a].picture, test[0][b].picture) for a, b in found], "in --data", "in --test")
+
+
+def check_test_apart(data: SampleSet, cache: PictureCache, p: Preprocessing) -> None:
+    """Refuse a picture that is also among those which its set keeps for the test.
+
+    Those are decoded anew each time: nothing else of a training looks at them.
+
+    Args:
+        data: what is trained on and watched.
+        cache: of `data`.
+        p: how the pictures in it were prepared.
+
+    Raises:
+        InvalidConfiguration: there is one, or a picture for the test cannot be read; names the files.
+    """
+    kept = data.kept_for_test
+    squares = tuple(produce(partial(_square, kept, p), len(kept), title="comparing with test pictures"))
+    if squares:
+        found = same_pictures(cache.picture, np.stack(squares))
+        _refuse([(data.samples[a].picture, kept[b]) for a, b in found], "for training or validation", "for the test")
 
 
 def same_pictures(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
@@ -74,9 +99,15 @@ def _small(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return cv2.resize(np.asarray(picture), (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).ravel().astype(np.float32)
 
 
-def _refuse(pairs: list[tuple[Sample, Sample]], here: str, there: str) -> None:
+def _square(pictures: Sequence[Path], p: Preprocessing, index: int) -> NDArray[np.uint8]:
+    """As `PictureCache.picture` has it (in a worker process)."""
+    prepared = prepare(read_radiograph(pictures[index]), p)
+    return as_bytes(prepared.letterbox.apply(prepared.working))
+
+
+def _refuse(pairs: list[tuple[Path, Path]], here: str, there: str) -> None:
     if pairs:
-        named = "; ".join(f"{a.picture} ({here}) and {b.picture} ({there})" for a, b in pairs[:_NAMED])
+        named = "; ".join(f"{a} ({here}) and {b} ({there})" for a, b in pairs[:_NAMED])
         raise InvalidConfiguration(
             f"{len(pairs)} pictures are on both sides of a split: {named}. Remove one of each, or name their patient"
         )

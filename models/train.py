@@ -29,7 +29,7 @@ from .batches import ClassifierBatches, SegmenterBatches, lesion_kinds
 from .cache import OUT_OF_SCOPE, PictureCache, open_cache
 from .classifier import EVIDENCE, build_classifier, with_evidence
 from .datasets import REAL, TRAINING_PICTURES, SampleSet, all_held_out, join, listed, shortened, training_pictures
-from .duplicates import check_apart
+from .duplicates import check_apart, check_test_apart
 from .fit_operation import fit_operation
 from .fitting import Loss, Schedule, Task, fit
 from .kernels import convolve_in_bfloat16
@@ -363,6 +363,7 @@ def _open(
         cache = open_cache(samples, run / _CACHE, p, advance)
     if not all(one.phantom_seeds for one in sets):
         check_apart(samples.samples, cache)
+        check_test_apart(samples, cache, p)
     return samples, cache
 
 

@@ -106,7 +106,12 @@ def as_samples(pictures: Sequence[Labelled], folder: Path, kind: str, part: Part
             why = "the set names all of them for validation"
         raise InvalidConfiguration(f"{folder}: all pictures fell on one side of training and validation; {why}")
     told = ", ".join(f"{counts[label]} {label}" for label in (*CLASSES, Label.ABSTAIN) if counts[label])
-    return GatheredSet(samples, _fingerprint(chosen, folder), f"{len(chosen)} {REAL} ({kind}): {told}.")
+    return GatheredSet(
+        samples,
+        _fingerprint(chosen, folder),
+        f"{len(chosen)} {REAL} ({kind}): {told}.",
+        kept_for_test=[one.picture for one in tested] if part is Part.TRAINING else [],
+    )
 
 
 def _check(one: Labelled) -> None:

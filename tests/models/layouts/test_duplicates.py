@@ -14,7 +14,7 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Preprocessing
 from bonedge.models.cache import PictureCache, open_cache
 from bonedge.models.datasets import SampleSet
-from bonedge.models.duplicates import check_apart, check_sets_apart
+from bonedge.models.duplicates import check_apart, check_sets_apart, check_test_apart
 from bonedge.models.layouts import open_samples
 
 from .conftest import COUNT, Plain, painted
@@ -34,10 +34,20 @@ def opened(folder: Path, scratch: Path) -> tuple[SampleSet, PictureCache]:
     return samples, open_cache(samples, scratch, Preprocessing(), lambda done, of: None, processes=1)
 
 
+def with_test_pictures(plain: Plain) -> Path:
+    """A set that keeps its first dozen, 000.png to 011.png, for the test."""
+    plain.write()
+    for row in plain.rows[:12]:
+        row["split"] = "test"
+    plain.save()
+    return plain.folder
+
+
 def test_different_pictures_are_left_alone(plain: Plain, tmp_path: Path) -> None:
     """A good set would be refused."""
-    samples, cache = opened(plain.write(), tmp_path / "cache")
+    samples, cache = opened(with_test_pictures(plain), tmp_path / "cache")
     check_apart(samples.samples, cache)
+    check_test_apart(samples, cache, Preprocessing())
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
@@ -55,6 +65,22 @@ def test_a_copy_on_the_other_side_is_named(plain: Plain, tmp_path: Path, disguis
     with pytest.raises(InvalidConfiguration) as refused:
         check_apart(samples.samples, cache)
     assert str(original) in str(refused.value)
+    assert str(copy) in str(refused.value)
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_a_copy_among_those_kept_for_the_test_is_named(plain: Plain, tmp_path: Path, disguise: str) -> None:
+    """BTXRD's centres 2 and 3 would be judged by what was learned by heart at centre 1."""
+    folder = with_test_pictures(plain)
+    suffix, change = DISGUISES[disguise]
+    copy = folder / "images" / f"copy{suffix}"
+    cv2.imwrite(str(copy), change(painted(0)))
+    plain.rows.append({"file": copy.name, "label": "normal", "patient": "somebody else", "split": "training"})
+    plain.save()
+    samples, cache = opened(folder, tmp_path / "cache")
+    with pytest.raises(InvalidConfiguration, match="for the test") as refused:
+        check_test_apart(samples, cache, Preprocessing())
+    assert str(folder / "images" / "000.png") in str(refused.value)
     assert str(copy) in str(refused.value)
 
 
