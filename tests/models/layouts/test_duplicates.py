@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Preprocessing
@@ -16,6 +17,7 @@ from bonedge.models.cache import PictureCache, open_cache
 from bonedge.models.datasets import SampleSet
 from bonedge.models.duplicates import check_apart, check_sets_apart, check_test_apart
 from bonedge.models.layouts import open_samples
+from bonedge.models.train import command
 
 from .conftest import COUNT, Plain, painted
 
@@ -68,20 +70,38 @@ def test_a_copy_on_the_other_side_is_named(plain: Plain, tmp_path: Path, disguis
     assert str(copy) in str(refused.value)
 
 
-@pytest.mark.parametrize("disguise", DISGUISES)
-def test_a_copy_among_those_kept_for_the_test_is_named(plain: Plain, tmp_path: Path, disguise: str) -> None:
-    """BTXRD's centres 2 and 3 would be judged by what was learned by heart at centre 1."""
+def with_a_test_picture_for_training(plain: Plain, disguise: str) -> Path:
+    """The same set, of which 000.png is once more among those for training; returns that copy."""
     folder = with_test_pictures(plain)
     suffix, change = DISGUISES[disguise]
     copy = folder / "images" / f"copy{suffix}"
     cv2.imwrite(str(copy), change(painted(0)))
     plain.rows.append({"file": copy.name, "label": "normal", "patient": "somebody else", "split": "training"})
     plain.save()
-    samples, cache = opened(folder, tmp_path / "cache")
+    return copy
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_a_copy_among_those_kept_for_the_test_is_named(plain: Plain, tmp_path: Path, disguise: str) -> None:
+    """BTXRD's centres 2 and 3 would be judged by what was learned by heart at centre 1."""
+    copy = with_a_test_picture_for_training(plain, disguise)
+    samples, cache = opened(plain.folder, tmp_path / "cache")
     with pytest.raises(InvalidConfiguration, match="for the test") as refused:
         check_test_apart(samples, cache, Preprocessing())
-    assert str(folder / "images" / "000.png") in str(refused.value)
+    assert str(plain.folder / "images" / "000.png") in str(refused.value)
     assert str(copy) in str(refused.value)
+
+
+def test_train_learns_from_no_copy_of_a_test_picture(plain: Plain, tmp_path: Path) -> None:
+    """The check would be of no use if the command did not make it."""
+    pytest.importorskip("keras")
+    copy = with_a_test_picture_for_training(plain, "jpeg")
+    run = tmp_path / "run"
+    arguments = ["segmenter", "--data", str(plain.folder), "--output", str(run), "--stage", "448:1"]
+    done = CliRunner().invoke(command, arguments)
+    assert isinstance(done.exception, InvalidConfiguration)
+    assert str(copy) in str(done.exception)
+    assert not (run / "segmenter.keras").exists()
 
 
 def test_a_copy_in_the_test_set_is_named(tmp_path: Path) -> None:
