@@ -21,7 +21,7 @@ def print_document(document: Document) -> None:
     console = tables_console()
     machine = document.machine
     console.print(
-        f"{machine.processor}, {machine.usable_processors} processors"
+        machine.named
         + (f" (limited to {machine.processor_limit:g})" if machine.processor_limit else "")
         + f", {', '.join(machine.flags)}",
         markup=False,

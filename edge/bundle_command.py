@@ -92,6 +92,8 @@ def verify(folder: Path, key: Path | None, minimum_version: str | None, config: 
 def sign(folder: Path, key: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Check BUNDLE, then vouch for it: write manifest.sig into it, in place of an earlier signature."""
     private = read_private_key(key, lambda: _passphrase(passphrase_file, lambda: _ask(key)))
+    if passphrase_file is not None and not private.encrypted:
+        click.echo(f"{click.format_filename(key)} is not encrypted: --passphrase-file was not needed.", err=True)
     _warn_if_others_read(key)
     bundle = sign_bundle(folder, private)
     if as_json:

@@ -45,6 +45,8 @@ class PrivateKey:
     """What makes signatures."""
 
     public: PublicKey
+    encrypted: bool
+    """In the file that it came from."""
     _key: Ed25519PrivateKey
 
     def sign(self, message: bytes) -> bytes:
@@ -126,10 +128,12 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
     name, content = _content(path)
     if b"PUBLIC KEY-----" in content:
         raise InvalidConfiguration(f"{name}: holds a public key; sign with the private one")
+    encrypted = False
     try:
         try:
             key = load_pem_private_key(content, None)
         except TypeError:  # how cryptography says that the key is encrypted
+            encrypted = True
             key = load_pem_private_key(content, passphrase())
     except (ValueError, UnsupportedAlgorithm) as error:
         if b"ENCRYPTED" in content:
@@ -139,7 +143,7 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         raise InvalidConfiguration(f"{name}: is no private key in PEM; {_MAKE_ONE} or give another --key") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise InvalidConfiguration(f"{name}: holds {_kind(key)} key, bonedge signs with Ed25519; {_MAKE_ONE}")
-    return PrivateKey(_public(key.public_key()), key)
+    return PrivateKey(_public(key.public_key()), encrypted, key)
 
 
 def _content(source: Path | bytes) -> tuple[str, bytes]:

@@ -36,6 +36,12 @@ class Machine:
     runtimes: dict[str, str]
     """Package -> version, of those that are installed."""
 
+    @property
+    def named(self) -> str:
+        """Its processor's name, and how many of them there are to be used."""
+        many = "" if self.usable_processors == 1 else "s"
+        return f"{self.processor}, {self.usable_processors} processor{many}"
+
 
 @dataclass(frozen=True)
 class ProcessorTime:

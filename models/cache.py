@@ -199,7 +199,7 @@ def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> 
         rows, columns = prepared.working.shape
         arrays["working"][index, :rows, :columns] = as_bytes(prepared.working)
         arrays["size"][index] = rows, columns
-        arrays["picture"][index] = as_bytes(prepared.letterbox.apply(prepared.working))
+        arrays["picture"][index] = segmenter_square(prepared)
         shape = radiograph.pixels.shape
         bone = None if sample.bone_mask is None else sample.bone_mask.mask(shape)
         for name, outline in (("lesion", sample.lesion(shape)), ("bone", bone)):
@@ -212,6 +212,11 @@ def _fill(folder: Path, p: Preprocessing, start: int, samples: list[Sample]) -> 
     for array in arrays.values():
         array.flush()
     return len(samples)
+
+
+def segmenter_square(prepared: Prepared) -> NDArray[np.uint8]:
+    """A row of `PictureCache.picture`, uint8 "side side"."""
+    return as_bytes(prepared.letterbox.apply(prepared.working))
 
 
 def as_bytes(unit: Pixels) -> NDArray[np.uint8]:

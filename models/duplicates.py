@@ -19,7 +19,7 @@ from bonedge.edge.errors import InvalidConfiguration
 from bonedge.edge.manifest import Preprocessing
 from bonedge.edge.preprocess import prepare
 
-from .cache import PictureCache, as_bytes
+from .cache import PictureCache, segmenter_square
 from .datasets import Sample, SampleSet, read_radiograph
 
 _BITS_APART = 10
@@ -101,8 +101,7 @@ def _small(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _square(pictures: Sequence[Path], p: Preprocessing, index: int) -> NDArray[np.uint8]:
     """As `PictureCache.picture` has it (in a worker process)."""
-    prepared = prepare(read_radiograph(pictures[index]), p)
-    return as_bytes(prepared.letterbox.apply(prepared.working))
+    return segmenter_square(prepare(read_radiograph(pictures[index]), p))
 
 
 def _refuse(pairs: list[tuple[Path, Path]], here: str, there: str) -> None:

@@ -274,13 +274,12 @@ def _fill(ledger: Path, count: int, bundle: str) -> None:
 
 
 def _preface(given: argparse.Namespace) -> list[str]:
-    machine = describe_machine()
     return [
         "# What `bonedge watch` costs",
         "",
-        f"{of_bundle(given.bundle)} on {given.engine} with {given.threads} threads, {machine.processor} "
-        f"({machine.usable_processors} processors); {given.pictures} pictures for each figure, after {_WARM_UP} that "
-        "are not counted. Made by `make compare-daemon`.",
+        f"{of_bundle(given.bundle)} on {given.engine} with {given.threads} threads, {describe_machine().named}; "
+        f"{given.pictures} pictures for each figure, after {_WARM_UP} that are not counted. "
+        "Made by `make compare-daemon`.",
         "",
     ]
 

@@ -204,7 +204,7 @@ def _page(
             "# `bonedge watch` beside Orthanc with its Python plugin",
             "",
             f"The same pipeline, bundle {of_bundle(given.bundle)}, engine ({given.engine}) and threads "
-            f"({given.threads}) on {machine.processor} ({machine.usable_processors} processors). Pictures of "
+            f"({given.threads}) on {machine.named}. Pictures of "
             f"3000 pixels, 16 bit, uncompressed, one at a time and in turn, {given.pictures} each. "
             "Made by `make compare-orthanc`.",
             "",

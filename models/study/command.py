@@ -119,7 +119,6 @@ def command(
     with store.claim("costs", wait=True):
         costs = trained.costs() | classical_costs(held_back)
     truths = held_back.truths(held_back.limbs)
-    machine = describe_machine()
     write_study(
         folder,
         document(
@@ -133,7 +132,7 @@ def command(
             test_pictures={label.value: int((truths == number).sum()) for number, label in enumerate(CLASSES)},
             command=typed(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            machine=f"{machine.processor}, {machine.usable_processors} processors",
+            machine=describe_machine().named,
         ),
     )
     say(f"The study is in {folder / 'study.html'}; the same as a table: study.csv, study.md, study.json.")

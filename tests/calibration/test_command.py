@@ -134,6 +134,16 @@ def test_shows_the_findings_that_are_asked_for(phantom: Callable[..., Any]) -> N
     ]
 
 
+def test_says_that_pictures_of_an_earlier_order_stay(phantom: Callable[..., Any]) -> None:
+    """They would be watched or predicted with the others, without a word of what they are."""
+    first, folder = phantom("--count", 3, "--seed", 5, "--jobs", 1)
+    again, _ = phantom("--count", 2, "--seed", 5, "--jobs", 1, folder=folder)
+    assert "does not describe" not in first.stderr
+    assert "index.jsonl does not describe 1 of the phantoms in there, of an earlier order." in again.stderr
+    assert len(index_of(folder)) == 2
+    assert (folder / "phantom-5-00002.dcm").exists()
+
+
 def test_refuses_a_label_beside_a_finding(phantom: Callable[..., Any]) -> None:
     """Bone islands would be called tumours, or the label be ignored without a word."""
     done, _ = phantom("--count", 1, "--seed", 3, "--finding", "bone island", "--label", "benign")

@@ -277,6 +277,18 @@ def test_a_passphrase_protects_the_private_key(tiny_bundle: Path, bonedge: Run, 
     assert not (tmp_path / "k2").exists()
 
 
+def test_a_passphrase_that_nothing_needed_is_named(tiny_bundle: Path, bonedge: Run, tmp_path: Path) -> None:
+    """Who gives one would go on believing that the key is protected by it."""
+    shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    (tmp_path / "pass").write_text("correct horse battery staple\n")
+    assert bonedge("bundle", "keygen", "--output", "k").returncode == 0
+    plain = bonedge("bundle", "sign", "bundle", "--key", "k")
+    needless = bonedge("bundle", "sign", "bundle", "--key", "k", "--passphrase-file", "pass")
+    assert (plain.returncode, needless.returncode) == (0, 0)
+    assert plain.stderr == ""
+    assert needless.stderr == "k is not encrypted: --passphrase-file was not needed.\n"
+
+
 def test_a_terminal_is_asked_for_the_passphrase(tiny_bundle: Path, tmp_path: Path, bonedge: Run) -> None:
     """If it failed, the passphrase would have to lie in a file, or would be shown while it is typed."""
     shutil.copytree(tiny_bundle, tmp_path / "bundle")
