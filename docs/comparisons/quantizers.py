@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -18,11 +19,12 @@ from subject import of_pair
 from bonedge.convert.candidates import NETWORKS, Candidate, NetworkName
 from bonedge.convert.conversion import Ready, climb, set_up
 from bonedge.convert.evidence import Request
+from bonedge.convert.export import Exported
 from bonedge.convert.progress import Steps
 from bonedge.convert.quiet import muffled
 from bonedge.convert.search import Judged, PairJudged, choose_pair
 from bonedge.convert.tflite_int8 import post_training
-from bonedge.convert.trial import Latency, answer, pipeline
+from bonedge.convert.trial import answer, pipeline
 from bonedge.edge.engines.networks import LoadedNetwork
 from bonedge.edge.manifest import EngineName
 from bonedge.edge.records import Pixels
@@ -63,40 +65,66 @@ def _compare(request: Request, given: argparse.Namespace, steps: Steps) -> None:
             ready, network, inputs, given.drop, given.control_count
         ),
     }
-    rows: list[str] = []
+    tried: list[_Tried] = []
 
-    def add(row: str) -> None:
-        """Written each time: what comes last may take an hour."""
-        rows.append(row)
-        print(row, flush=True)
-        given.output.write_text(_page(rows, given, len(ready.validation.cases)))
+    def add(one: _Tried) -> None:
+        tried.append(one)
+        print(_row(one, None), flush=True)
 
     for engine in request.engines:
         add(_ours(engine, ready, request, steps))
     for (tool, engine), make in makers.items():
         add(_measured(tool, engine, make, ready))
+    latencies = {
+        engine: _latencies(ready, [one for one in tried if one.engine == engine]) for engine in request.engines
+    }
+    rows = [_row(one, latencies[one.engine].get(one.tool)) for one in tried]
+    given.output.write_text(_page(rows, given, len(ready.validation.cases)))
+    print(given.output.read_text())
 
 
-def _ours(engine: EngineName, ready: Ready, request: Request, steps: Steps) -> str:
+@dataclass(frozen=True)
+class _Tried:
+    """A tool's pair for one engine."""
+
+    tool: str
+    engine: EngineName
+    minutes: float
+    pair: PairJudged | None
+    failed: str = ""
+    """Why there is none."""
+
+
+def _ours(engine: EngineName, ready: Ready, request: Request, steps: Steps) -> _Tried:
     begun = perf_counter()
     climbs = {network: climb(ready, network, engine, request, steps) for network in NETWORKS}
     found, _ = choose_pair(climbs["segmenter"], climbs["classifier"], ready.bench, steps.pair)
     minutes = (perf_counter() - begun) / 60
     if found is None:
-        return f"| bonedge convert | {engine} | refused | | | | | {minutes:.1f} | |"
-    raced = {one.network: ready.bench.race({"x": one})["x"] for one in (found.segmenter, found.classifier)}
-    title = f"bonedge: {found.segmenter.recipe} + {found.classifier.recipe}"
-    return _row(title, engine, found, _p90(ready, raced), minutes)
+        return _Tried("bonedge", engine, minutes, None, "refused")
+    return _Tried(f"bonedge: {found.segmenter.recipe} + {found.classifier.recipe}", engine, minutes, found)
 
 
 def _ai_edge(ready: Ready, network: NetworkName, inputs: Sequence[Pixels]) -> tuple[bytes, ...]:
     from ai_edge_quantizer import quantizer, recipe
 
     with muffled():
-        maker = quantizer.Quantizer(bytearray(ready.exported[network].tflite))
+        maker = quantizer.Quantizer(bytearray(_signed(ready.exported[network])))
         maker.load_quantization_recipe(recipe.static_wi8_ai8())
         statistics = maker.calibrate({"serving_default": [{"picture": one} for one in inputs]}, num_threads=2)
         return (bytes(maker.quantize(statistics).quantized_model),)
+
+
+def _signed(exported: Exported) -> bytes:
+    """The fp32 .tflite with a signature, by which alone the quantizer runs a network; bonedge's own has none."""
+    import tensorflow as tf
+
+    form = tf.TensorSpec(exported.input_shape, tf.float32, name="picture")
+    serve = tf.function(lambda picture: exported.frozen(picture), input_signature=[form])
+    # With something to track, be it empty, it converts by way of a SavedModel, which has signatures.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], tf.Module())
+    written: bytes = converter.convert()
+    return written
 
 
 def _nncf(ready: Ready, network: NetworkName, inputs: Sequence[Pixels]) -> tuple[bytes, ...]:
@@ -155,34 +183,45 @@ def _saved(model: Any) -> tuple[bytes, ...]:
         return file.read_bytes(), file.with_suffix(".bin").read_bytes()
 
 
-def _measured(tool: str, engine: EngineName, make: Maker, ready: Ready) -> str:
+def _measured(tool: str, engine: EngineName, make: Maker, ready: Ready) -> _Tried:
     begun = perf_counter()
     try:
         candidates = {n: Candidate(n, engine, "int8", make(n, ready.inputs.of(n))) for n in NETWORKS}
     except (RuntimeError, ValueError) as error:
-        return f"| {tool} | {engine} | failed: {' '.join(str(error).split())[:80]} | | | | | | |"
+        failed = f"failed: {' '.join(str(error).split())[:80]}"
+        return _Tried(tool, engine, (perf_counter() - begun) / 60, None, failed)
     minutes = (perf_counter() - begun) / 60
     judged = {}
     for network in NETWORKS:
         race = ready.bench.race({"x": candidates[network], "fp32": ready.workshops[network].reference(engine)})
         judged[network] = Judged(candidates[network], race["x"], (), None, fp32=race["fp32"])
-    pair = ready.bench.judge_pair(judged["segmenter"], judged["classifier"])
-    return _row(tool, engine, pair, _p90(ready, {name: one.latency for name, one in judged.items()}), minutes)
+    return _Tried(tool, engine, minutes, ready.bench.judge_pair(judged["segmenter"], judged["classifier"]))
 
 
-def _p90(ready: Ready, raced: Mapping[NetworkName, Latency | None]) -> float:
-    """Of all inferences for one picture, as a sum, milliseconds."""
-    looks = {"segmenter": ready.bench.looks, "classifier": 1}
-    return sum(looks[name] * one.p90 for name, one in raced.items() if one is not None)
+def _latencies(ready: Ready, tried: Sequence[_Tried]) -> dict[str, float]:
+    """p90 of all inferences for one picture, as a sum, milliseconds, by tool: those of one engine, in turn."""
+    pairs = {one.tool: one.pair for one in tried if one.pair is not None}
+    if not pairs:
+        return {}
+    segmenters = ready.bench.race({tool: pair.segmenter for tool, pair in pairs.items()})
+    classifiers = ready.bench.race({tool: pair.classifier for tool, pair in pairs.items()})
+    return {
+        tool: ready.bench.looks * segmenters[tool].p90 + classifiers[tool].p90
+        for tool in pairs
+        if tool in segmenters and tool in classifiers
+    }
 
 
-def _row(tool: str, engine: EngineName, pair: PairJudged, p90: float, minutes: float) -> str:
-    gates = {one.name: one for one in pair.gates}
+def _row(one: _Tried, p90: float | None) -> str:
+    if one.pair is None:
+        return f"| {one.tool} | {one.engine} | {one.failed} | | | | | {one.minutes:.1f} | |"
+    gates = {gate.name: gate for gate in one.pair.gates}
     figures = " | ".join(
         f"{gates[name].candidate:.3f}" for name in ("malignant_sensitivity", "dice_median", "macro_f1", "flips")
     )
-    broken = [one.name for one in pair.gates if not one.passed]
-    return f"| {tool} | {engine} | {figures} | {p90:.1f} | {minutes:.1f} | {', '.join(broken) or 'all pass'} |"
+    broken = ", ".join(name for name, gate in gates.items() if not gate.passed)
+    latency = "" if p90 is None else f"{p90:.1f}"
+    return f"| {one.tool} | {one.engine} | {figures} | {latency} | {one.minutes:.1f} | {broken or 'all pass'} |"
 
 
 def _page(rows: list[str], given: argparse.Namespace, cases: int) -> str:
@@ -195,9 +234,9 @@ def _page(rows: list[str], given: argparse.Namespace, cases: int) -> str:
             "",
             f"{of_pair(given.models)};",
             f"200 calibration pictures, {cases} validation cases, two threads. Flips are against",
-            "fp32 Keras; p90 is of all inferences for a picture; the last column names the gates that do not pass.",
-            "Minutes are those of making both files; bonedge's are of making, timing and judging all candidates of the",
-            "ladder, which none of the tools does.",
+            "fp32 Keras; p90 is of all inferences for a picture, those of one engine timed in turn; the last",
+            "column names the gates that do not pass. Minutes are those of making both files; bonedge's are",
+            "of making, timing and judging all candidates of the ladder, which none of the tools does.",
             f"NNCF's accuracy control looked at {min(given.control_count, cases)} of the cases.",
             "Made by `make compare-quantizers` (docs/comparisons/quantizers.py).",
             "",
