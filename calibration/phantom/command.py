@@ -130,8 +130,7 @@ def make(order: Order, count: int, jobs: int | None = None) -> None:
         ) from error
     except DoesNotOccur as error:
         raise InvalidConfiguration(f"{error}; give another --region or --finding") from error
-    described = {record["file"] for record in map(json.loads, lines)}
-    others = sum(path.name not in described for path in order.folder.glob("phantom-*"))
+    others = sum(1 for _ in order.folder.glob("phantom-*")) - count
     if others:
         click.echo(f"{INDEX} does not describe {others} of the phantoms in there, of an earlier order.", err=True)
     click.echo(f"{count} phantoms in {click.format_filename(order.folder)}, described in {INDEX}.", err=True)

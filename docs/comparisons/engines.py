@@ -20,6 +20,7 @@ import numpy as np
 from subject import of_bundle
 
 from bonedge.edge.engines import openvino, tflite, usual_threads
+from bonedge.edge.machine import describe_machine
 from bonedge.edge.manifest import Manifest
 
 NETWORKS = ("segmenter", "classifier")
@@ -43,11 +44,9 @@ def main() -> None:
     theirs: dict[str, list[float]] = {engine: [] for engine in peers}
     manifest = Manifest.model_validate_json((given.bundle / "manifest.json").read_bytes())
     looks = (manifest.preprocessing.looks, 1)
-    machine: dict[str, Any] = {}
     for number in range(given.rounds):
         for engine, (tool, measure) in peers.items():
             document = _bonedge(given.bundle, engine, given.threads, 12 * given.seconds)
-            machine = document["machine"]
             ours[engine].append(document["results"][0]["inference"]["latency"]["p50"])
             files = [given.bundle / f"{name}.{'tflite' if engine == 'tflite' else 'xml'}" for name in NETWORKS]
             for turn in range(_TURNS):
@@ -69,7 +68,7 @@ def main() -> None:
             f"| {engine} | {in_turn:.2f} | {mine:.2f} | {tool} | {other:.2f} | {mine / other:.2f} | "
             f"{'yes' if agrees else 'no'} |"
         )
-    given.output.write_text(_page([*rows, "", *_sweep(given.bundle, given.seconds)], given, machine))
+    given.output.write_text(_page([*rows, "", *_sweep(given.bundle, given.seconds)], given))
     print(given.output.read_text())
 
 
@@ -158,15 +157,16 @@ def _run(tool: str, *arguments: str) -> str:
     return done.stdout
 
 
-def _page(rows: list[str], given: argparse.Namespace, machine: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in machine["runtimes"].items())
+def _page(rows: list[str], given: argparse.Namespace) -> str:
+    machine = describe_machine()
+    versions = ", ".join(f"{name} {version}" for name, version in machine.runtimes.items())
     return "\n".join(
         (
             "# Inference alone: `bonedge benchmark` beside the runtimes' own tools",
             "",
             f"Both networks of {of_bundle(given.bundle)}, one after the other and as often as the bundle asks "
             f"for one picture, {given.threads} threads, "
-            f"on {machine['processor']} ({machine['usable_processors']} processors); {versions}.",
+            f"on {machine.named}; {versions}.",
             f"Medians of {given.rounds} rounds; in each, bonedge and the tool took {_TURNS} turns of {given.seconds} s "
             "with each network, now the one first and now the other. The tools run one network again and again on "
             "random data: so bonedge's is run for the comparison, each by "

@@ -191,11 +191,8 @@ def _measured(tool: str, engine: EngineName, make: Maker, ready: Ready) -> _Trie
         failed = f"failed: {' '.join(str(error).split())[:80]}"
         return _Tried(tool, engine, (perf_counter() - begun) / 60, None, failed)
     minutes = (perf_counter() - begun) / 60
-    judged = {}
-    for network in NETWORKS:
-        race = ready.bench.race({"x": candidates[network], "fp32": ready.workshops[network].reference(engine)})
-        judged[network] = Judged(candidates[network], race["x"], (), None, fp32=race["fp32"])
-    return _Tried(tool, engine, minutes, ready.bench.judge_pair(judged["segmenter"], judged["classifier"]))
+    segmenter, classifier = (Judged(candidates[network], None, (), None) for network in ("segmenter", "classifier"))
+    return _Tried(tool, engine, minutes, ready.bench.judge_pair(segmenter, classifier))
 
 
 def _latencies(ready: Ready, tried: Sequence[_Tried]) -> dict[str, float]:
