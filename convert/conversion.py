@@ -181,6 +181,21 @@ def climb(ready: Ready, network: NetworkName, engine: EngineName, request: Reque
     return Climb(rungs, workshop.reference(engine), ready.bench, workshop.stray, steps.judged)
 
 
+def decisive(request: Request, trained: TrainedPair, calibration: CaseSet, repair: CaseSet | None) -> dict[str, Any]:
+    """All that decides how a candidate comes out, but for its name; JSON values."""
+    return {
+        "models": trained.digests,
+        # In their order: of some recipes, only the first pictures are looked at.
+        "calibration": [case.fingerprint for case in calibration.cases],
+        "repair": None if repair is None else [case.fingerprint for case in repair.cases],
+        # Its segmenter finds the regions that the classifier is calibrated and repaired on.
+        "engine": request.engines[0],
+        "tools": tools(),
+        "seed": request.seed,
+        "recipes": RECIPES,
+    }
+
+
 def _sets(request: Request, trained: TrainedPair) -> tuple[CaseSet, CaseSet, CaseSet | None, list[str]]:
     """Calibration, validation and repair set, and what there is to warn of."""
     p, seeds = trained.operation.preprocessing, trained.operation.training.phantom_seeds
@@ -277,15 +292,7 @@ def _workshops(
     inputs: Inputs,
     networks: Networks,
 ) -> dict[NetworkName, Workshop]:
-    identity = {
-        "models": trained.digests,
-        "calibration": calibration.digest,
-        "tools": tools(),
-        "seed": request.seed,
-        "recipes": RECIPES,
-        "repair": str(repair and repair.digest),
-    }
-    finished = Finished.under(request.cache, identity)
+    finished = Finished.under(request.cache, decisive(request, trained, calibration, repair))
     operation = trained.operation
     # Segmented when a network is tuned, and then for both.
     repairs = None
