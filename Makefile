@@ -5,7 +5,7 @@
 #   make lint                 ruff, mypy, import arrows
 #   make test-runtime         the runtime's tests where TensorFlow is not installed
 #   make test-tflite-runtime  the same bundle under tflite-runtime 2.14 and numpy 1 (needs Python 3.11)
-#   make train                phantoms, training and conversion of the released models, from a seed
+#   make train                a pair of the released kind from a seed: phantoms, training and conversion, in runs
 #   make study                networks and classical systems under one protocol, as a page and tables in runs/study;
 #                             once its phantoms are there, the same command in a second terminal shares the work
 #   make compare-quantizers   the tools' own int8 beside ours, as a table in docs/comparisons
@@ -23,7 +23,7 @@
 PYTHON ?= python3
 # What make demo runs; empty is the bundle that is shipped.
 BUNDLE ?=
-# The released models, from data to bundle.
+# A pair of the released kind, from data to bundle.
 TRAINING_SEED ?= 1
 TRAINING_COUNT ?= 4000
 # Training is quicker so where the processor can; `make train BFLOAT16=` trains as one that cannot.
@@ -36,7 +36,8 @@ EVALUATION_SEED ?= 20261125
 DATA ?= data/phantoms
 MODELS ?= runs/models
 CONVERTED ?= runs/bundle
-RELEASE ?= models/released
+# The pair whose segmenter finds regions for make study, and which make compare-quantizers converts.
+RELEASED ?= models/released
 STUDY ?= runs/study
 # Phantoms that the released segmenter has not seen either: it finds the regions.
 STUDY_DATA ?= data/study-training
@@ -144,15 +145,11 @@ train: $(FULL)/.stamp
 	$(FULL)/bin/bonedge evaluate --bundle $(CONVERTED) --phantoms 600 --seed $(EVALUATION_SEED) --engine tflite --json \
 		> $(MODELS)/evaluation.json
 	$(FULL)/bin/bonedge card $(CONVERTED) --evaluation $(MODELS)/evaluation.json
-	mkdir -p $(RELEASE)
-	rm -rf $(RELEASE)/bundle
-	cp -r $(CONVERTED) $(RELEASE)/bundle
-	cp $(MODELS)/segmenter.keras $(MODELS)/classifier.keras $(MODELS)/operation.json \
-		$(MODELS)/training-pictures.txt $(RELEASE)/
+	@echo "Its pair is in $(MODELS), its bundle in $(CONVERTED); what was released is untouched. To see it at work: make demo BUNDLE=$(CONVERTED)"
 
 # Finds regions with the released segmenter; an interrupted study goes on.
 study: $(FULL)/.stamp $(STUDY_DATA)/index.jsonl $(STUDY_TEST)/index.jsonl
-	$(FULL)/bin/bonedge study --data $(STUDY_DATA) --test $(STUDY_TEST) --segmenter $(RELEASE)/segmenter.keras \
+	$(FULL)/bin/bonedge study --data $(STUDY_DATA) --test $(STUDY_TEST) --segmenter $(RELEASED)/segmenter.keras \
 		--protocol $(PROTOCOL) $(BFLOAT16) --output $(STUDY)
 	cp $(STUDY)/study.md docs/comparisons/study.md
 
@@ -163,7 +160,7 @@ $(STUDY_TEST)/index.jsonl: | $(FULL)/.stamp
 	$(FULL)/bin/bonedge phantom --count $(STUDY_TEST_COUNT) --seed $(STUDY_TEST_SEED) $(STUDY_REGIONS:%=--region %) --output $(STUDY_TEST)
 
 compare-quantizers: $(FULL)/.stamp
-	$(FULL)/bin/python docs/comparisons/quantizers.py --models $(RELEASE) --cache data/comparison
+	$(FULL)/bin/python docs/comparisons/quantizers.py --models $(RELEASED) --cache data/comparison
 
 compare-decoding: $(FULL)/.stamp
 	$(FULL)/bin/python docs/comparisons/reduction.py
