@@ -36,7 +36,7 @@ EVALUATION_SEED ?= 20261125
 DATA ?= data/phantoms
 MODELS ?= runs/models
 CONVERTED ?= runs/bundle
-# The pair whose segmenter finds regions for make study, and which make compare-quantizers converts.
+# The pair that make study finds regions with and make compare-quantizers converts.
 RELEASED ?= models/released
 STUDY ?= runs/study
 # Phantoms that the released segmenter has not seen either: it finds the regions.
@@ -145,9 +145,9 @@ train: $(FULL)/.stamp
 	$(FULL)/bin/bonedge evaluate --bundle $(CONVERTED) --phantoms 600 --seed $(EVALUATION_SEED) --engine tflite --json \
 		> $(MODELS)/evaluation.json
 	$(FULL)/bin/bonedge card $(CONVERTED) --evaluation $(MODELS)/evaluation.json
-	@echo "Its pair is in $(MODELS), its bundle in $(CONVERTED); what was released is untouched. To see it at work: make demo BUNDLE=$(CONVERTED)"
+	@echo "The pair is in $(MODELS), its bundle in $(CONVERTED). To see it at work: make demo BUNDLE=$(CONVERTED)"
 
-# Finds regions with the released segmenter; an interrupted study goes on.
+# An interrupted study goes on.
 study: $(FULL)/.stamp $(STUDY_DATA)/index.jsonl $(STUDY_TEST)/index.jsonl
 	$(FULL)/bin/bonedge study --data $(STUDY_DATA) --test $(STUDY_TEST) --segmenter $(RELEASED)/segmenter.keras \
 		--protocol $(PROTOCOL) $(BFLOAT16) --output $(STUDY)
